@@ -1,0 +1,20 @@
+//! Generates the Rust types from our .proto files, without protoc.
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = [
+        "etcdserverpb/rpc.proto",
+        "mainstay/entry.proto",
+        "mainstay/peer.proto",
+    ];
+    let descriptors = protox::compile(files, ["proto"])?;
+    let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("descriptors.bin"), {
+        use protox::prost::Message;
+        descriptors.encode_to_vec()
+    })?;
+    println!("cargo:rerun-if-changed=proto");
+    tonic_prost_build::configure()
+        .bytes(".")
+        .compile_fds(descriptors)?;
+    Ok(())
+}
