@@ -1,0 +1,246 @@
+//! `cargo xtask test`: runs every suite in its short form, each within its time.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use xtask::{interrupt, places, process};
+
+use crate::suites::{Program, SUITES, Step, Suite};
+use crate::{peers, setup};
+
+/// Lines of a suite's output shown when it passes, and when it does not.
+const CLOSING_LINES: usize = 4;
+const FAILURE_LINES: usize = 120;
+
+/// What was built beside the workspace while the first suites ran.
+struct Beside {
+    peers: PathBuf,
+    cargo_deny: PathBuf,
+}
+
+/// How a suite ended.
+enum Outcome {
+    Passed,
+    Failed,
+    LeftOut,
+}
+
+pub fn run(arguments: &[String]) -> Result<()> {
+    let chosen = choose(arguments)?;
+    interrupt::listen()?;
+    setup::check_tools()?;
+    let mut building = Some(build_beside());
+    let mut beside: Option<Beside> = None;
+    let begin = Instant::now();
+    let mut table = Vec::new();
+    for suite in chosen {
+        if suite.needs_root && !setup::is_root() {
+            table.push((suite, Outcome::LeftOut, Duration::ZERO));
+            continue;
+        }
+        if beside.is_none() && needs_beside(suite) {
+            let handle = building.take().context("the peers were already awaited")?;
+            beside = Some(join(handle)?);
+        }
+        let started = Instant::now();
+        let passed = run_suite(suite, beside.as_ref())?;
+        let outcome = if passed {
+            Outcome::Passed
+        } else {
+            Outcome::Failed
+        };
+        table.push((suite, outcome, started.elapsed()));
+        // Nothing that runs the build can tell more than that the build failed.
+        if suite.name == "build" && !passed {
+            break;
+        }
+    }
+    if let Some(handle) = building.take() {
+        join(handle)?;
+    }
+    close(&table, begin.elapsed())
+}
+
+/// All suites, or those named by `--only a,b`.
+fn choose(arguments: &[String]) -> Result<Vec<&'static Suite>> {
+    let names: Vec<&str> = match arguments {
+        [] => return Ok(SUITES.iter().collect()),
+        [flag, names] if flag == "--only" => names.split(',').collect(),
+        _ => bail!("the only argument is --only NAME,..."),
+    };
+    let find = |name: &&str| {
+        let known = || {
+            SUITES
+                .iter()
+                .map(|suite| suite.name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let suite = SUITES.iter().find(|suite| suite.name == *name);
+        suite.with_context(|| format!("no suite is called '{name}'; there are {}", known()))
+    };
+    names.iter().map(find).collect()
+}
+
+/// Peers and cargo-deny need no output of the workspace's build, so they are made beside it.
+fn build_beside() -> JoinHandle<Result<Beside>> {
+    std::thread::spawn(|| {
+        Ok(Beside {
+            peers: peers::ensure(&[])?,
+            cargo_deny: setup::ensure_cargo_deny()?,
+        })
+    })
+}
+
+fn join(handle: JoinHandle<Result<Beside>>) -> Result<Beside> {
+    handle
+        .join()
+        .map_err(|_| anyhow::anyhow!("the build of the peers panicked"))?
+}
+
+fn needs_beside(suite: &Suite) -> bool {
+    suite.needs_peers
+        || suite
+            .steps
+            .iter()
+            .any(|step| step.program == Program::CargoDeny)
+}
+
+/// Runs the steps of a suite with their output in a file; shows the end of it.
+fn run_suite(suite: &Suite, beside: Option<&Beside>) -> Result<bool> {
+    println!("\n== {} (at most {} s)", suite.name, suite.budget.as_secs());
+    let folder = places::cache()?.join("test");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let log = folder.join(format!("{}.log", suite.name));
+    File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let deadline = Instant::now() + suite.budget;
+    for step in suite.steps {
+        let line = step.arguments.join(" ");
+        let failure = run_step(step, beside, &log, deadline)?;
+        if let Some(failure) = failure {
+            println!("{}", last_lines(&log, FAILURE_LINES)?);
+            println!(
+                "== {}: FAILED: {line}: {failure}; all of it in {}",
+                suite.name,
+                log.display()
+            );
+            return Ok(false);
+        }
+    }
+    println!("{}", closing_lines(&log)?);
+    Ok(true)
+}
+
+/// One command in a process group of its own, so that whatever it started ends with it when its
+/// time is up. Returns what went wrong, if anything did.
+fn run_step(
+    step: &Step,
+    beside: Option<&Beside>,
+    log: &Path,
+    deadline: Instant,
+) -> Result<Option<String>> {
+    let output = OpenOptions::new().append(true).open(log)?;
+    let mut command = command_of(step, beside)?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot run {}", step.arguments.join(" ")))?;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok((!status.success()).then(|| status.to_string()));
+        }
+        let late = Instant::now() > deadline;
+        if late || interrupt::asked() {
+            process::kill_group(child.id());
+            child.wait()?;
+            if late {
+                return Ok(Some("its time was up".to_owned()));
+            }
+            bail!("interrupted");
+        }
+        std::thread::sleep(process::POLL);
+    }
+}
+
+fn command_of(step: &Step, beside: Option<&Beside>) -> Result<Command> {
+    let mut command = match step.program {
+        Program::Cargo => places::cargo(step.arguments)?,
+        Program::CargoDeny => {
+            let beside = beside.context("cargo-deny is not there yet")?;
+            let mut command = Command::new(&beside.cargo_deny);
+            command
+                .args(step.arguments)
+                .current_dir(places::checkout()?);
+            command
+        }
+    };
+    if let Some(beside) = beside {
+        command.env("MAINSTAY_PEERS", &beside.peers);
+        command.env("MAINSTAY_BIN", places::built("debug", "mainstay")?);
+    }
+    Ok(command)
+}
+
+/// The test runner's own result lines where there are some, or else the last lines.
+fn closing_lines(log: &Path) -> Result<String> {
+    let text = fs::read_to_string(log).context("cannot read the log of the suite")?;
+    let is_result = |line: &&str| line.starts_with("test result:") && !line.contains(" 0 passed");
+    let results: Vec<&str> = text.lines().filter(is_result).collect();
+    if results.is_empty() {
+        last_lines(log, CLOSING_LINES)
+    } else {
+        Ok(results.join("\n"))
+    }
+}
+
+fn last_lines(log: &Path, count: usize) -> Result<String> {
+    let bytes = fs::read(log).context("cannot read the log of the suite")?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().collect();
+    Ok(lines
+        .get(lines.len().saturating_sub(count)..)
+        .unwrap_or_default()
+        .join("\n"))
+}
+
+/// The table at the end: every suite, its time against its budget, and what was left out.
+fn close(table: &[(&Suite, Outcome, Duration)], total: Duration) -> Result<()> {
+    println!(
+        "\n{:<12} {:<10} {:>8} {:>8}",
+        "suite", "outcome", "seconds", "budget"
+    );
+    let mut failed = Vec::new();
+    for (suite, outcome, took) in table {
+        let word = match outcome {
+            Outcome::Passed => "passed",
+            Outcome::Failed => "FAILED",
+            Outcome::LeftOut => "left out",
+        };
+        if matches!(outcome, Outcome::Failed) {
+            failed.push(suite.name);
+        }
+        let budget = suite.budget.as_secs();
+        println!(
+            "{:<12} {word:<10} {:>8} {budget:>8}",
+            suite.name,
+            took.as_secs()
+        );
+    }
+    println!("{:<12} {:<10} {:>8}", "all", "", total.as_secs());
+    for (suite, _, _) in table.iter().filter(|row| matches!(row.1, Outcome::LeftOut)) {
+        println!("left out, because it needs root: {}", suite.name);
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        bail!("failed: {}", failed.join(", "))
+    }
+}

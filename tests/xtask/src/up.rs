@@ -1,0 +1,174 @@
+//! `cargo xtask up`: a cluster on loopback to try, with its state on one screen.
+
+use std::fs;
+use std::io::{BufRead, IsTerminal};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use xtask::cluster::{Cluster, Plan};
+use xtask::status::{self, Status};
+use xtask::{interrupt, places, process};
+
+use crate::{peers, setup};
+
+/// How long the members may take from their start to serving.
+const START_LIMIT: Duration = Duration::from_secs(120);
+/// How often the table is drawn anew on a terminal.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// What the arguments ask for.
+struct Wish {
+    members: usize,
+    reset: bool,
+}
+
+pub fn run(arguments: &[String]) -> Result<()> {
+    let wish = parse(arguments)?;
+    interrupt::listen()?;
+    setup::check_tools()?;
+    let etcdctl = peers::ensure(peers::ETCD)?.join("etcdctl");
+    build_server()?;
+
+    let folder = places::cache()?.join("up").join(wish.members.to_string());
+    let plan = Plan {
+        program: places::built("debug", "mainstay")?,
+        folder: folder.clone(),
+        ports: Plan::default_ports(wish.members),
+        token: format!("mainstay-up-{}", wish.members),
+        flags: Vec::new(),
+    };
+    if wish.reset && folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot wipe {}", folder.display()))?;
+    }
+    let kept = folder.join("m1").exists();
+    let mut cluster = Cluster::start(&plan)?;
+    let took = cluster.wait_until_serving(START_LIMIT)?;
+    let story = if kept {
+        "with the data of the last time"
+    } else {
+        "with empty data"
+    };
+    println!(
+        "\n{} members serve after {:.1} s, {story}",
+        wish.members,
+        took.as_secs_f64()
+    );
+    println!("data and logs: {}\n", folder.display());
+    print_lines_to_try(&etcdctl, &cluster.endpoints());
+    let result = attend(&etcdctl, &mut cluster);
+    stop(&etcdctl, &mut cluster)?;
+    result
+}
+
+fn parse(arguments: &[String]) -> Result<Wish> {
+    let mut wish = Wish {
+        members: 3,
+        reset: false,
+    };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--reset" => wish.reset = true,
+            "--members" => {
+                let count = rest.next().and_then(|text| text.parse().ok());
+                wish.members = match count {
+                    Some(count @ (1 | 3 | 5)) => count,
+                    _ => bail!("--members takes 1, 3 or 5"),
+                };
+            }
+            other => bail!("unknown argument '{other}'; there are --members N and --reset"),
+        }
+    }
+    Ok(wish)
+}
+
+/// The build of everyday work, the same that tests and chaos use.
+pub fn build_server() -> Result<()> {
+    println!("building mainstay (the first time RocksDB too, a quarter of an hour on two cores)");
+    let status = places::cargo(&["build", "--package", "mainstay-server"])?
+        .status()
+        .context("cannot run cargo")?;
+    if !status.success() {
+        bail!("the build failed");
+    }
+    Ok(())
+}
+
+fn print_lines_to_try(etcdctl: &Path, endpoints: &[String]) {
+    let tool = format!("{} --endpoints {}", etcdctl.display(), endpoints.join(","));
+    println!("to try:");
+    for line in [
+        "put greeting hello",
+        "get greeting",
+        "watch --prefix '' --rev 1",
+        "lease grant 60",
+        "endpoint status --write-out table",
+        "member list --write-out table",
+        "check perf",
+    ] {
+        println!("  {tool} {line}");
+    }
+    println!();
+}
+
+/// Shows the table until a signal comes or a member ends. On a terminal it is drawn anew in place
+/// every few seconds and below on Enter; elsewhere it is printed once.
+fn attend(etcdctl: &Path, cluster: &mut Cluster) -> Result<()> {
+    let endpoints = cluster.endpoints();
+    let terminal = std::io::stdout().is_terminal();
+    let keys = terminal.then(lines_typed);
+    let mut drawn: Option<Instant> = None;
+    while !interrupt::asked() {
+        for member in &mut cluster.members {
+            if let Some(status) = member.ended()? {
+                bail!("{}", member.obituary(status));
+            }
+        }
+        let pressed = keys.as_ref().is_some_and(|keys| keys.try_recv().is_ok());
+        let due = drawn.is_none_or(|then| terminal && then.elapsed() > REFRESH);
+        if pressed || due {
+            let members = status::ask(etcdctl, &endpoints)?;
+            if drawn.is_some() && !pressed {
+                // Up over the table and its closing line, then clear to the end of the screen.
+                print!("\x1b[{}A\x1b[J", endpoints.len() + 2);
+            }
+            println!("{}", status::table(&endpoints, &members));
+            println!(
+                "Ctrl-C stops the members{}",
+                if terminal { ", Enter asks again" } else { "" }
+            );
+            drawn = Some(Instant::now());
+        }
+        std::thread::sleep(process::POLL);
+    }
+    Ok(())
+}
+
+/// One message a line typed. The thread ends with the program.
+fn lines_typed() -> Receiver<()> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines() {
+            if line.is_err() || sender.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Followers first, so that the leader has nobody to hand over to only at the very end.
+fn stop(etcdctl: &Path, cluster: &mut Cluster) -> Result<()> {
+    let members = status::ask(etcdctl, &cluster.endpoints()).unwrap_or_default();
+    let is_leader = |member: &&Status| member.member != 0 && member.leader == member.member;
+    let leader = members
+        .iter()
+        .find(is_leader)
+        .map(|member| member.endpoint.as_str());
+    println!("\nstopping, the leader last");
+    cluster.stop(leader)?;
+    println!("stopped; the data stays for the next `cargo xtask up`");
+    Ok(())
+}
