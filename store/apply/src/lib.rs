@@ -1,0 +1,26 @@
+//! One entry, applied once, in order, with its index, in one commit.
+//!
+//! [`Applier`] takes committed entries from raft, turns each command into writes of one mvcc batch
+//! for all of them, commits it together with the applied position, then publishes: watchers, the
+//! [`View`], and last the [`Waiters`] of the requests this member took.
+//!
+//! Everything here must decide alike on every member: no clock, no random number, no environment,
+//! no file. What a client may ask is checked before the proposal, in `store/api`; an entry that
+//! slipped through must still not panic. An entry that is not understood is never skipped: it
+//! stops the member. Read `applier.rs` next, then `txn.rs`.
+
+mod applier;
+mod entry;
+mod error;
+mod outcome;
+mod state;
+mod view;
+mod waiters;
+
+pub use applier::{Applier, ApplyOptions, is_read_only, range_response, read_txn};
+pub use entry::{AppliedEntry, EntryPayload, FORMAT};
+pub use error::{ApplyError, Error};
+pub use outcome::{Outcome, Reply};
+pub use state::{AppliedState, LogPosition};
+pub use view::{Attributes, View};
+pub use waiters::Waiters;

@@ -1,0 +1,33 @@
+//! What a command came to.
+
+use mainstay_proto::etcdserverpb::{
+    AlarmMember, DeleteRangeResponse, LeaseGrantResponse, PutResponse, TxnResponse,
+};
+
+use crate::ApplyError;
+
+/// Answer to the request that an entry carried. Headers hold only the revision; the API adds ids
+/// and term.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    Put(PutResponse),
+    DeleteRange(DeleteRangeResponse),
+    Txn(TxnResponse),
+    /// Compacted logically; `revision` is the store's, not the one compacted to.
+    Compact {
+        revision: i64,
+    },
+    LeaseGrant(LeaseGrantResponse),
+    LeaseRevoke {
+        revision: i64,
+    },
+    Alarm {
+        alarms: Vec<AlarmMember>,
+        revision: i64,
+    },
+    /// Nothing to tell: published attributes, cluster version, a revoke that came too late.
+    Done,
+}
+
+/// What the member that took the request gets to hear.
+pub type Reply = Result<Outcome, ApplyError>;

@@ -1,0 +1,115 @@
+//! What others may read of the applied state.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use mainstay_mvcc::Store;
+use mainstay_proto::etcdserverpb::AlarmMember;
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use crate::LogPosition;
+
+/// What a member has told about itself once started.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attributes {
+    pub name: String,
+    pub client_urls: Vec<String>,
+}
+
+/// The readers' side of apply: cheap to clone, never ahead of what is in the store.
+#[derive(Clone)]
+pub struct View(Arc<Shared>);
+
+struct Shared {
+    tables: RwLock<Tables>,
+    applied: watch::Sender<LogPosition>,
+}
+
+struct Tables {
+    store: Store,
+    alarms: Vec<AlarmMember>,
+    attributes: HashMap<u64, Attributes>,
+    cluster_version: Option<String>,
+}
+
+impl View {
+    pub(crate) fn new(store: Store) -> View {
+        let attributes = HashMap::new();
+        let tables = Tables {
+            store,
+            alarms: Vec::new(),
+            attributes,
+            cluster_version: None,
+        };
+        let (applied, _) = watch::channel(LogPosition { term: 0, index: 0 });
+        View(Arc::new(Shared {
+            tables: RwLock::new(tables),
+            applied,
+        }))
+    }
+
+    /// The store as of now. An installed snapshot replaces it, so nobody keeps it over a request.
+    pub fn store(&self) -> Store {
+        self.0.tables.read().store.clone()
+    }
+
+    /// Alarms that stand, sorted by type and member.
+    pub fn alarms(&self) -> Vec<AlarmMember> {
+        self.0.tables.read().alarms.clone()
+    }
+
+    /// What the member has published; `None` before it has started for the first time.
+    pub fn attributes(&self, member: u64) -> Option<Attributes> {
+        self.0.tables.read().attributes.get(&member).cloned()
+    }
+
+    /// The replicated cluster version, once one is decided.
+    pub fn cluster_version(&self) -> Option<String> {
+        self.0.tables.read().cluster_version.clone()
+    }
+
+    /// Index of the last entry whose effects can be read; 0 before the first.
+    pub fn applied_index(&self) -> u64 {
+        self.0.applied.borrow().index
+    }
+
+    pub fn applied_term(&self) -> u64 {
+        self.0.applied.borrow().term
+    }
+
+    /// Returns once the effects of the entry of that index can be read here. Has no limit of its
+    /// own: the caller sets its deadline.
+    pub async fn wait_applied(&self, index: u64) {
+        let mut applied = self.0.applied.subscribe();
+        // The sender lives in `self`, so waiting can only end with the index reached.
+        drop(applied.wait_for(|position| position.index >= index).await);
+    }
+
+    pub(crate) fn set_store(&self, store: Store) {
+        self.0.tables.write().store = store;
+    }
+
+    pub(crate) fn set_alarms(&self, alarms: Vec<AlarmMember>) {
+        self.0.tables.write().alarms = alarms;
+    }
+
+    pub(crate) fn set_attributes(&self, attributes: HashMap<u64, Attributes>) {
+        self.0.tables.write().attributes = attributes;
+    }
+
+    pub(crate) fn set_cluster_version(&self, version: Option<String>) {
+        self.0.tables.write().cluster_version = version;
+    }
+
+    pub(crate) fn set_applied(&self, position: LogPosition) {
+        self.0.applied.send_replace(position);
+    }
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("View")
+            .field("applied_index", &self.applied_index())
+            .finish()
+    }
+}
