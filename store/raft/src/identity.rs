@@ -1,0 +1,156 @@
+//! Who this member is: ids that follow from the initial cluster, kept in a file from then on.
+//!
+//! etcd derives a member's id from its peer URLs and the cluster token, and the cluster's id from
+//! the members' ids, by SHA-1; so do we, so that tools that know the rule find the same ids.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use sha1::{Digest, Sha1};
+
+use crate::types::Peer;
+
+const FILE: &str = "identity";
+const FORMAT: &str = "mainstay-identity 1";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub member: u64,
+    pub cluster: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("identity file {path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("identity file {path} is not of a format this version knows")]
+    Format { path: PathBuf },
+    #[error("member {0} is not in the initial cluster")]
+    NotListed(String),
+}
+
+/// The members that a new cluster begins with, and the word that tells it from others.
+#[derive(Clone, Debug)]
+pub struct InitialCluster {
+    pub members: Vec<Peer>,
+    pub token: String,
+}
+
+impl InitialCluster {
+    pub fn member_id(&self, peer: &Peer) -> u64 {
+        let mut urls = peer.peer_urls.clone();
+        urls.sort();
+        let mut hash = Sha1::new();
+        hash.update(urls.concat());
+        hash.update(&self.token);
+        first_eight(&hash.finalize())
+    }
+
+    /// Ids with members, sorted by id.
+    pub fn by_id(&self) -> Vec<(u64, Peer)> {
+        let mut all: Vec<_> = self
+            .members
+            .iter()
+            .map(|peer| (self.member_id(peer), peer.clone()))
+            .collect();
+        all.sort_by_key(|(id, _)| *id);
+        all
+    }
+
+    pub fn identity(&self, name: &str) -> Result<Identity, IdentityError> {
+        let own = self
+            .members
+            .iter()
+            .find(|peer| peer.name == name)
+            .ok_or_else(|| IdentityError::NotListed(name.to_owned()))?;
+        let mut hash = Sha1::new();
+        for (id, _) in self.by_id() {
+            hash.update(id.to_be_bytes());
+        }
+        Ok(Identity {
+            member: self.member_id(own),
+            cluster: first_eight(&hash.finalize()),
+        })
+    }
+}
+
+fn first_eight(digest: &[u8]) -> u64 {
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |id, byte| id << 8 | u64::from(*byte))
+}
+
+/// The identity kept in `dir`, if a member has started there before.
+pub fn load(dir: &Path) -> Result<Option<Identity>, IdentityError> {
+    let path = dir.join(FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(IdentityError::Io { path, source }),
+    };
+    let mut lines = text.lines();
+    let known = lines.next() == Some(FORMAT);
+    let mut id = |label: &str| {
+        let value = lines.next()?.strip_prefix(label)?;
+        u64::from_str_radix(value, 16).ok()
+    };
+    match (known, id("member "), id("cluster ")) {
+        (true, Some(member), Some(cluster)) => Ok(Some(Identity { member, cluster })),
+        _ => Err(IdentityError::Format { path }),
+    }
+}
+
+/// Written whole or not at all: a temporary file, synced, renamed, its directory synced.
+pub fn save(dir: &Path, identity: Identity) -> Result<(), IdentityError> {
+    let path = dir.join(FILE);
+    let write = || {
+        let temporary = dir.join("identity.tmp");
+        let mut file = File::create(&temporary)?;
+        writeln!(file, "{FORMAT}")?;
+        writeln!(file, "member {:x}", identity.member)?;
+        writeln!(file, "cluster {:x}", identity.cluster)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &path)?;
+        File::open(dir)?.sync_all()
+    };
+    write().map_err(|source| IdentityError::Io {
+        path: path.clone(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ids that etcd 3.7.1 gives a single default member.
+    #[test]
+    fn ids_equal_etcds() {
+        let cluster = InitialCluster {
+            members: vec![Peer {
+                name: "default".into(),
+                peer_urls: vec!["http://localhost:2380".into()],
+            }],
+            token: "etcd-cluster".into(),
+        };
+        let identity = cluster.identity("default").unwrap();
+        assert_eq!(identity.member, 0x8e9e_05c5_2164_694d);
+        assert_eq!(identity.cluster, 0xcdf8_1819_4e3a_8c32);
+    }
+
+    #[test]
+    fn an_identity_is_found_again_and_a_foreign_file_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(load(dir.path()).unwrap(), None);
+        let identity = Identity {
+            member: 7,
+            cluster: u64::MAX,
+        };
+        save(dir.path(), identity).unwrap();
+        assert_eq!(load(dir.path()).unwrap(), Some(identity));
+        fs::write(dir.path().join(FILE), "mainstay-identity 2\n").unwrap();
+        assert!(load(dir.path()).is_err());
+    }
+}

@@ -1,0 +1,122 @@
+//! Who leads, as far as this member can vouch for it.
+//!
+//! openraft goes on naming a leader that has fallen silent, and a leader that has lost its
+//! followers goes on calling itself one. etcd's clients expect "no leader" in both cases, so a
+//! leader counts only while it has been heard, or has itself been confirmed, within a limit.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use openraft::ServerState;
+use openraft::async_runtime::WatchReceiver;
+use openraft::type_config::alias::WatchReceiverOf;
+use openraft::metrics::{RaftDataMetrics, RaftServerMetrics};
+use tokio::time::Instant;
+
+use crate::types::{Raft, TypeConfig};
+
+/// A leader unheard for this many election timeouts is no leader. etcd's followers give up after
+/// one to two of them.
+const SILENCE_ELECTION_TIMEOUTS: u32 = 2;
+
+type Watch<T> = WatchReceiverOf<TypeConfig, T>;
+
+pub struct Leadership {
+    own: u64,
+    silence_max: Duration,
+    started: Instant,
+    /// Microseconds after `started` at which the leader was last heard.
+    heard_micros: AtomicU64,
+    changes: AtomicU64,
+    server: Watch<RaftServerMetrics<TypeConfig>>,
+    data: Watch<RaftDataMetrics<TypeConfig>>,
+}
+
+impl Leadership {
+    pub fn new(own: u64, raft: &Raft, election_timeout: Duration) -> Leadership {
+        Leadership {
+            own,
+            silence_max: election_timeout.saturating_mul(SILENCE_ELECTION_TIMEOUTS),
+            started: Instant::now(),
+            heard_micros: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
+            server: raft.server_metrics(),
+            data: raft.data_metrics(),
+        }
+    }
+
+    /// The leader, if there is one that this member has lately heard of.
+    pub fn leader(&self) -> Option<u64> {
+        let server = self.server.borrow_watched();
+        let leader = server.current_leader?;
+        let fresh = if leader == self.own {
+            drop(server);
+            self.quorum_is_fresh()
+        } else {
+            self.silence() < self.silence_max
+        };
+        fresh.then_some(leader)
+    }
+
+    /// The leader as raft believes, heard or not: where to send what must go to the leader.
+    pub fn claimed_leader(&self) -> Option<u64> {
+        self.server.borrow_watched().current_leader
+    }
+
+    /// The term this member leads in, while a quorum has confirmed it lately.
+    pub fn leading_term(&self) -> Option<u64> {
+        let server = self.server.borrow_watched();
+        if server.state != ServerState::Leader || !server.vote.is_committed() {
+            return None;
+        }
+        let term = server.vote.leader_id.term;
+        drop(server);
+        self.quorum_is_fresh().then_some(term)
+    }
+
+    pub fn term(&self) -> u64 {
+        self.server.borrow_watched().vote.leader_id.term
+    }
+
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    pub fn count_change(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Called for every append or heartbeat that was accepted from the leader.
+    pub fn heard(&self) {
+        let micros = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.heard_micros.store(micros, Ordering::Relaxed);
+    }
+
+    /// Ends when the leader, the term or this member's role may have changed.
+    pub fn watch(&self) -> Watch<RaftServerMetrics<TypeConfig>> {
+        self.server.clone()
+    }
+
+    fn silence(&self) -> Duration {
+        let heard = Duration::from_micros(self.heard_micros.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(heard)
+    }
+
+    fn quorum_is_fresh(&self) -> bool {
+        let server = self.server.borrow_watched();
+        let mut others = server
+            .membership_config
+            .voter_ids()
+            .filter(|id| *id != self.own);
+        if others.next().is_none() {
+            return true;
+        }
+        drop(others);
+        drop(server);
+        let acked = self.data.borrow_watched().last_quorum_acked;
+        acked.is_some_and(|at| {
+            let at: tokio::time::Instant = at.into_inner().into();
+            at.elapsed() < self.silence_max
+        })
+    }
+}

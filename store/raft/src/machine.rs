@@ -1,0 +1,128 @@
+//! openraft's state machine over `store/apply`: it batches what is ready and hands it on.
+
+use std::io;
+use std::path::PathBuf;
+
+use futures::{Stream, StreamExt};
+use mainstay_apply::{AppliedEntry, Applier, EntryPayload as ApplyPayload};
+use mainstay_mvcc::Store;
+use openraft::EntryPayload;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use prost::Message;
+
+use crate::applied;
+use crate::codec;
+use crate::snapshot::{self, Builder, SnapshotData, Source};
+use crate::types::{
+    Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, term_of,
+};
+
+/// Entries committed to the store in one batch. More would delay the first of them.
+const BATCH_ENTRIES_MAX: usize = 1024;
+
+pub struct Machine {
+    applier: Applier,
+    source: Source,
+    dir: PathBuf,
+}
+
+impl Machine {
+    /// `dir` is the store's directory, `scratch` holds snapshots on their way.
+    pub fn new(applier: Applier, store: Store, dir: PathBuf, scratch: PathBuf) -> Machine {
+        Machine {
+            applier,
+            source: Source { store, scratch },
+            dir,
+        }
+    }
+
+    fn apply_batch(&mut self, entries: &[Entry]) -> io::Result<()> {
+        let batch: Vec<AppliedEntry> = entries
+            .iter()
+            .map(|entry| AppliedEntry {
+                term: term_of(&entry.log_id),
+                index: entry.log_id.index,
+                payload: match &entry.payload {
+                    EntryPayload::Blank => ApplyPayload::Blank,
+                    EntryPayload::Normal(command) => ApplyPayload::Command(command.0.clone()),
+                    EntryPayload::Membership(membership) => ApplyPayload::Membership(
+                        codec::membership_out(membership).encode_to_vec().into(),
+                    ),
+                },
+            })
+            .collect();
+        self.applier.apply(&batch).map_err(io::Error::other)
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        applied::positions(&self.applier.applied())
+    }
+
+    /// One store batch for whatever has been committed together. An error here is final: openraft
+    /// stops, and the server with it.
+    async fn apply<S>(&mut self, entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + Send,
+    {
+        let mut chunks = entries.ready_chunks(BATCH_ENTRIES_MAX);
+        while let Some(chunk) = chunks.next().await {
+            let mut batch = Vec::with_capacity(chunk.len());
+            let mut responders = Vec::new();
+            for item in chunk {
+                let (entry, responder) = item?;
+                batch.push(entry);
+                responders.extend(responder);
+            }
+            self.apply_batch(&batch)?;
+            for responder in responders {
+                responder.send(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_create_snapshot_builder(&mut self, _force: bool) -> Option<Builder> {
+        Some(self.get_snapshot_builder().await)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder {
+            source: self.source.clone(),
+        }
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        meta: &SnapshotMeta,
+        data: SnapshotData,
+    ) -> Result<(), io::Error> {
+        let SnapshotData::Received { dir, info } = data else {
+            return Err(io::Error::other("an own snapshot cannot be installed"));
+        };
+        tracing::info!(
+            index = meta.last_log_id.map(|id| id.index),
+            revision = info.revision,
+            "installing a snapshot"
+        );
+        let store = self.source.store.clone();
+        let into = self.dir.clone();
+        // Verifying and opening the files takes as long as the files are large.
+        let writer = tokio::task::spawn_blocking(move || {
+            mainstay_mvcc::install(&into, &dir, &info)?;
+            store.reopen()
+        })
+        .await
+        .map_err(io::Error::other)?
+        .map_err(io::Error::other)?;
+        self.applier.reset(writer).map_err(io::Error::other)
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        snapshot::current(&self.source)
+    }
+}

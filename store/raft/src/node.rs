@@ -1,0 +1,271 @@
+//! The member's consensus, as the rest of the server uses it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mainstay_apply::{Outcome, View};
+use mainstay_lease::Leases;
+use mainstay_proto::entry::{self, command::Body};
+use mainstay_proto::etcdserverpb;
+use openraft::async_runtime::WatchReceiver;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::leadership::Leadership;
+use crate::lease::{LeaseCalls, LeaseError};
+use crate::membership::Members;
+use crate::peers::Peers;
+use crate::propose::{ProposeError, Proposer};
+use crate::read_index::{ReadError, ReadIndex};
+use crate::status::{NodeMetrics, NodeStatus, PeerMetrics};
+use crate::types::Raft;
+
+/// Between two looks at whether a transfer has happened.
+const TRANSFER_POLL: Duration = Duration::from_millis(10);
+/// Pause before this member publishes itself again.
+const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
+
+/// A handle to this member; clones are cheap.
+#[derive(Clone)]
+pub struct Node(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub own: u64,
+    pub cluster: u64,
+    pub term: Arc<AtomicU64>,
+    pub raft: Raft,
+    pub leadership: Arc<Leadership>,
+    pub members: Arc<Members>,
+    pub peers: Arc<Peers>,
+    pub proposer: Arc<Proposer>,
+    pub read_index: Arc<ReadIndex>,
+    pub lease_calls: LeaseCalls,
+    pub view: View,
+    pub election_timeout: Duration,
+    pub tasks: parking_lot::Mutex<Vec<tokio::task::AbortHandle>>,
+    pub stop: tokio_util::sync::CancellationToken,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    #[error("this member does not lead")]
+    NotLeader,
+    #[error("the target is not a voter of the cluster")]
+    BadTarget,
+    #[error("leadership was not taken over in time")]
+    Timeout,
+}
+
+impl Node {
+    pub fn member_id(&self) -> u64 {
+        self.0.own
+    }
+
+    pub fn cluster_id(&self) -> u64 {
+        self.0.cluster
+    }
+
+    pub fn term(&self) -> u64 {
+        self.0.term.load(Ordering::Relaxed)
+    }
+
+    /// The leader, or `None` when there is none that this member can vouch for.
+    pub fn leader(&self) -> Option<u64> {
+        self.0.leadership.leader()
+    }
+
+    pub fn is_leader(&self) -> bool {
+        self.0.leadership.leading_term().is_some()
+    }
+
+    pub fn is_learner(&self) -> bool {
+        self.0.members.is_learner(self.0.own)
+    }
+
+    pub fn leases(&self) -> &Leases {
+        &self.0.lease_calls.leases
+    }
+
+    /// Replicates a command and waits until this member has applied it. See [`ProposeError`] for
+    /// what each error says about whether it may still happen.
+    pub async fn propose(&self, body: Body, deadline: Instant) -> Result<Outcome, ProposeError> {
+        self.0.proposer.propose(body, deadline).await
+    }
+
+    /// Returns once a read of the local store is linearizable: it sees every write that was
+    /// acknowledged anywhere before the call.
+    pub async fn read_barrier(&self, deadline: Instant) -> Result<(), ReadError> {
+        let index = self.0.read_index.index(deadline).await?;
+        if self.0.view.applied_index() >= index {
+            return Ok(());
+        }
+        timeout_at(deadline, self.0.view.wait_applied(index))
+            .await
+            .map_err(|_| ReadError::Timeout)
+    }
+
+    pub fn status(&self) -> NodeStatus {
+        let metrics = self.0.raft.data_metrics();
+        let last_index = metrics
+            .borrow_watched()
+            .last_log
+            .map_or(0, |id| id.index);
+        NodeStatus {
+            leader: self.leader(),
+            term: self.term(),
+            last_index,
+            applied_index: self.0.view.applied_index(),
+            learner: self.is_learner(),
+        }
+    }
+
+    /// Every member, sorted by id, with what it has published of itself.
+    pub fn members(&self) -> Vec<etcdserverpb::Member> {
+        self.0
+            .members
+            .all()
+            .into_iter()
+            .map(|member| {
+                let published = self.0.view.attributes(member.id);
+                let (name, client_urls) = published
+                    .map(|attributes| (attributes.name, attributes.client_urls))
+                    .unwrap_or_default();
+                etcdserverpb::Member {
+                    id: member.id,
+                    name,
+                    peer_ur_ls: member.peer.peer_urls,
+                    client_ur_ls: client_urls,
+                    is_learner: member.learner,
+                }
+            })
+            .collect()
+    }
+
+    /// Hands leadership to a voter and waits, at most an election timeout and a half, until it
+    /// leads.
+    pub async fn move_leader(&self, target: u64) -> Result<(), TransferError> {
+        if self.0.leadership.leading_term().is_none() {
+            return Err(TransferError::NotLeader);
+        }
+        if !self.0.members.is_voter(target) {
+            return Err(TransferError::BadTarget);
+        }
+        if target == self.0.own {
+            return Ok(());
+        }
+        let trigger = self.0.raft.trigger();
+        if trigger.transfer_leader(target).await.is_err() {
+            return Err(TransferError::NotLeader);
+        }
+        let deadline = Instant::now() + self.0.election_timeout.mul_f32(1.5);
+        while Instant::now() < deadline {
+            if self.0.leadership.claimed_leader() == Some(target) {
+                return Ok(());
+            }
+            sleep(TRANSFER_POLL).await;
+        }
+        Err(TransferError::Timeout)
+    }
+
+    /// Seconds the lease has again, 0 if it is gone.
+    pub async fn lease_renew(&self, id: i64, deadline: Instant) -> Result<i64, LeaseError> {
+        self.0.lease_calls.renew(id, deadline).await
+    }
+
+    /// Seconds left (-1 if there is no such lease) and seconds granted.
+    pub async fn lease_ttl(&self, id: i64, deadline: Instant) -> Result<(i64, i64), LeaseError> {
+        self.0.lease_calls.ttl(id, deadline).await
+    }
+
+    /// Every lease, the one that runs out first in front.
+    pub async fn lease_list(&self, deadline: Instant) -> Result<Vec<i64>, LeaseError> {
+        self.0.lease_calls.list(deadline).await
+    }
+
+    /// Tells the cluster this member's name and client URLs; tries until it has been applied.
+    pub async fn publish(&self, name: String, client_urls: Vec<String>) {
+        let publish = entry::Publish {
+            member: self.0.own,
+            name,
+            client_urls,
+        };
+        loop {
+            let deadline = Instant::now() + self.0.election_timeout * 5;
+            match self.propose(Body::Publish(publish.clone()), deadline).await {
+                Ok(_) | Err(ProposeError::Stopped) => return,
+                Err(error) => tracing::debug!(%error, "this member is not published yet"),
+            }
+            sleep(PUBLISH_PAUSE).await;
+        }
+    }
+
+    /// Ends when raft has stopped by itself, with the reason: the process must stop then.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_watched().running_state {
+                return fatal.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "raft has ended".to_owned();
+            }
+        }
+    }
+
+    /// Gives leadership away if this member has it and somebody can take it.
+    pub async fn resign(&self) {
+        if !self.is_leader() {
+            return;
+        }
+        let Some(target) = self.best_successor() else {
+            return;
+        };
+        match self.move_leader(target).await {
+            Ok(()) => tracing::info!(to = format!("{target:x}"), "leadership has been handed over"),
+            Err(error) => tracing::warn!(%error, "leadership could not be handed over"),
+        }
+    }
+
+    /// Stops raft and every task of this member. Nothing is lost: what was acknowledged is on disk.
+    pub async fn stop(&self) {
+        self.0.stop.cancel();
+        for task in self.0.tasks.lock().drain(..) {
+            task.abort();
+        }
+        if let Err(error) = self.0.raft.shutdown().await {
+            tracing::warn!(%error, "raft did not end cleanly");
+        }
+    }
+
+    pub fn metrics(&self) -> NodeMetrics {
+        let data = self.0.raft.data_metrics();
+        let committed = data.borrow_watched().cluster_committed.map_or(0, |id| id.index);
+        NodeMetrics {
+            leader_changes: self.0.leadership.changes(),
+            committed_index: committed,
+            applied_index: self.0.view.applied_index(),
+            pending: self.0.proposer.outstanding() as u64,
+            failed: self.0.proposer.failed(),
+            peers: self
+                .0
+                .peers
+                .traffic()
+                .into_iter()
+                .map(|(id, traffic)| PeerMetrics { id, traffic })
+                .collect(),
+        }
+    }
+
+    /// The voter whose log is the furthest.
+    fn best_successor(&self) -> Option<u64> {
+        let metrics = self.0.raft.data_metrics();
+        let metrics = metrics.borrow_watched();
+        let replication = metrics.replication.as_ref()?;
+        replication
+            .iter()
+            .filter(|(id, _)| **id != self.0.own && self.0.members.is_voter(**id))
+            .filter_map(|(id, matched)| Some((matched.as_ref()?.index, *id)))
+            .max()
+            .map(|(_, id)| id)
+    }
+}

@@ -1,0 +1,62 @@
+//! Members talking to each other: frames, the connections that carry them, and the listener's
+//! side. What the messages mean is decided in `network` (asking) and `handler` (answering).
+
+pub mod call;
+pub mod dial;
+pub mod frame;
+pub mod serve;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a question to another member got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    #[error("member {member:x} cannot be reached: {source}")]
+    Unreachable { member: u64, source: io::Error },
+    #[error("connection to member {member:x} was lost before the answer")]
+    Lost { member: u64 },
+    #[error("member {member:x} did not answer in time")]
+    Timeout { member: u64 },
+    #[error("answer of member {member:x} does not decode: {source}")]
+    Decode {
+        member: u64,
+        source: prost::DecodeError,
+    },
+}
+
+impl PeerError {
+    /// Nothing was sent, so whatever was asked has certainly not happened.
+    pub fn never_sent(&self) -> bool {
+        matches!(self, PeerError::Unreachable { .. })
+    }
+}
+
+/// Bytes and failures of the traffic with one member, for the metrics page.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    pub sent_bytes: AtomicU64,
+    pub received_bytes: AtomicU64,
+    pub sent_failures: AtomicU64,
+    /// Round trips of control questions, in microseconds: sum and count.
+    pub round_trip_micros: AtomicU64,
+    pub round_trips: AtomicU64,
+}
+
+pub type SharedTraffic = Arc<Traffic>;
+
+impl Traffic {
+    pub fn sent(&self, bytes: usize) {
+        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub fn received(&self, bytes: usize) {
+        self.received_bytes
+            .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub fn failed(&self) {
+        self.sent_failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
