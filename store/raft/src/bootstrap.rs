@@ -119,12 +119,15 @@ impl Bootstrap {
         let question = peer::ProbeRequest {
             member: self.identity.member,
         };
-        let others = members
-            .iter()
-            .filter(|(id, _)| *id != self.identity.member);
+        let others = members.iter().filter(|(id, _)| *id != self.identity.member);
         join_all(others.map(|(id, node)| {
             let caller = self.peers.caller(*id, node);
-            async move { caller.call(Kind::Probe, &question, PROBE_TIMEOUT).await.ok() }
+            async move {
+                caller
+                    .call(Kind::Probe, &question, PROBE_TIMEOUT)
+                    .await
+                    .ok()
+            }
         }))
         .await
     }

@@ -225,7 +225,12 @@ mod tests {
         };
         Membership::new(
             vec![BTreeSet::from([1, 2]), BTreeSet::from([2, 3])],
-            BTreeMap::from([(1, peer("a")), (2, peer("b")), (3, peer("c")), (4, peer("d"))]),
+            BTreeMap::from([
+                (1, peer("a")),
+                (2, peer("b")),
+                (3, peer("c")),
+                (4, peer("d")),
+            ]),
         )
         .unwrap()
     }

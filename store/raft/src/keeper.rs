@@ -60,7 +60,7 @@ async fn flushed_index(store: &Store) -> Option<u64> {
         .await
         .ok()?;
     match blob {
-        Ok(Some(blob)) => applied::positions(&blob).ok()?.0.map(|id| id.index),
+        Ok(Some(blob)) => applied::positions_of(&blob).ok()?.0.map(|id| id.index),
         Ok(None) => Some(0),
         Err(error) => {
             tracing::error!(%error, "the flushed position cannot be read");

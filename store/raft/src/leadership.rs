@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
-use openraft::type_config::alias::WatchReceiverOf;
 use openraft::metrics::{RaftDataMetrics, RaftServerMetrics};
+use openraft::type_config::alias::WatchReceiverOf;
 use tokio::time::Instant;
 
 use crate::types::{Raft, TypeConfig};
@@ -115,8 +115,8 @@ impl Leadership {
         drop(server);
         let acked = self.data.borrow_watched().last_quorum_acked;
         acked.is_some_and(|at| {
-            let at: tokio::time::Instant = at.into_inner().into();
-            at.elapsed() < self.silence_max
+            use openraft::Instant as _;
+            at.into_inner().elapsed() < self.silence_max
         })
     }
 }

@@ -63,7 +63,8 @@ impl LeaseCalls {
             let answer = if here.leading {
                 here
             } else {
-                self.ask(Kind::LeaseTtl, &peer::LeaseTtlRequest { id }).await
+                self.ask(Kind::LeaseTtl, &peer::LeaseTtlRequest { id })
+                    .await
             };
             match answer {
                 answer if answer.leading => return Ok((answer.ttl, answer.granted_ttl)),
@@ -106,11 +107,7 @@ impl LeaseCalls {
     }
 }
 
-pub fn renew_here(
-    leadership: &Leadership,
-    leases: &Leases,
-    id: i64,
-) -> peer::LeaseRenewResponse {
+pub fn renew_here(leadership: &Leadership, leases: &Leases, id: i64) -> peer::LeaseRenewResponse {
     if leadership.leading_term().is_none() {
         return peer::LeaseRenewResponse::default();
     }

@@ -13,9 +13,7 @@ use prost::Message;
 use crate::applied;
 use crate::codec;
 use crate::snapshot::{self, Builder, SnapshotData, Source};
-use crate::types::{
-    Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, term_of,
-};
+use crate::types::{Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig, term_of};
 
 /// Entries committed to the store in one batch. More would delay the first of them.
 const BATCH_ENTRIES_MAX: usize = 1024;
@@ -60,7 +58,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
-        applied::positions(&self.applier.applied())
+        applied::positions(self.applier.applied())
     }
 
     /// One store batch for whatever has been committed together. An error here is final: openraft

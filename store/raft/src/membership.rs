@@ -38,7 +38,10 @@ impl Members {
 
     pub fn is_voter(&self, id: u64) -> bool {
         let server = self.server.borrow_watched();
-        server.membership_config.voter_ids().any(|voter| voter == id)
+        server
+            .membership_config
+            .voter_ids()
+            .any(|voter| voter == id)
     }
 
     pub fn is_learner(&self, id: u64) -> bool {

@@ -9,9 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use mainstay_proto::peer;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{
-    RPCOption, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential,
-};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential};
 use openraft::raft::{
     SnapshotResponse, StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse,
     VoteRequest, VoteResponse,
@@ -24,9 +22,7 @@ use crate::peer::call::Caller;
 use crate::peer::frame::Kind;
 use crate::peers::Peers;
 use crate::snapshot::{SnapshotData, send::send_snapshot};
-use crate::types::{
-    AppendRequest, AppendResponse, Peer, Snapshot, TypeConfig, Vote,
-};
+use crate::types::{AppendRequest, AppendResponse, Peer, Snapshot, TypeConfig, Vote};
 
 /// Votes and transfers wait this long at most; openraft gives no limit worth having for them.
 const VOTE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -44,6 +44,8 @@ pub(crate) struct Inner {
     pub election_timeout: Duration,
     pub tasks: parking_lot::Mutex<Vec<tokio::task::AbortHandle>>,
     pub stop: tokio_util::sync::CancellationToken,
+    #[cfg(feature = "planted-faults")]
+    pub skip_read_index: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -95,6 +97,10 @@ impl Node {
     /// Returns once a read of the local store is linearizable: it sees every write that was
     /// acknowledged anywhere before the call.
     pub async fn read_barrier(&self, deadline: Instant) -> Result<(), ReadError> {
+        #[cfg(feature = "planted-faults")]
+        if self.0.skip_read_index {
+            return Ok(());
+        }
         let index = self.0.read_index.index(deadline).await?;
         if self.0.view.applied_index() >= index {
             return Ok(());
@@ -106,10 +112,7 @@ impl Node {
 
     pub fn status(&self) -> NodeStatus {
         let metrics = self.0.raft.data_metrics();
-        let last_index = metrics
-            .borrow_watched()
-            .last_log
-            .map_or(0, |id| id.index);
+        let last_index = metrics.borrow_watched().last_log.map_or(0, |id| id.index);
         NodeStatus {
             leader: self.leader(),
             term: self.term(),
@@ -221,7 +224,10 @@ impl Node {
             return;
         };
         match self.move_leader(target).await {
-            Ok(()) => tracing::info!(to = format!("{target:x}"), "leadership has been handed over"),
+            Ok(()) => tracing::info!(
+                to = format!("{target:x}"),
+                "leadership has been handed over"
+            ),
             Err(error) => tracing::warn!(%error, "leadership could not be handed over"),
         }
     }
@@ -239,7 +245,10 @@ impl Node {
 
     pub fn metrics(&self) -> NodeMetrics {
         let data = self.0.raft.data_metrics();
-        let committed = data.borrow_watched().cluster_committed.map_or(0, |id| id.index);
+        let committed = data
+            .borrow_watched()
+            .cluster_committed
+            .map_or(0, |id| id.index);
         NodeMetrics {
             leader_changes: self.0.leadership.changes(),
             committed_index: committed,

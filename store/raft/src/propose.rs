@@ -260,12 +260,10 @@ impl Proposer {
             let Some(pending) = queue.pop_front() else {
                 break;
             };
-            let claimed = pending.fate.compare_exchange(
-                QUEUED,
-                SENDING,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
+            let claimed =
+                pending
+                    .fate
+                    .compare_exchange(QUEUED, SENDING, Ordering::AcqRel, Ordering::Acquire);
             if claimed.is_ok() {
                 bytes = bytes.saturating_add(pending.bytes.len());
                 batch.push(pending);
@@ -401,11 +399,8 @@ struct Leave<'a> {
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.waiters.forget(self.request);
-        let _ = self.fate.compare_exchange(
-            QUEUED,
-            ABANDONED,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+        let _ = self
+            .fate
+            .compare_exchange(QUEUED, ABANDONED, Ordering::AcqRel, Ordering::Acquire);
     }
 }

@@ -59,7 +59,7 @@ pub fn current(source: &Source) -> Result<Option<Snapshot>, io::Error> {
     let Some(blob) = flushed else {
         return Ok(None);
     };
-    let (last_log_id, last_membership) = applied::positions(&blob)?;
+    let (last_log_id, last_membership) = applied::positions_of(&blob)?;
     Ok(Some(Snapshot {
         meta: SnapshotMeta {
             last_log_id,

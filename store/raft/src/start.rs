@@ -50,6 +50,9 @@ pub struct Settings {
     /// The store's directory, and one beside it for snapshots on their way.
     pub store_dir: PathBuf,
     pub scratch_dir: PathBuf,
+    /// Planted: answer linearizable reads from what is applied here, asking nobody.
+    #[cfg(feature = "planted-faults")]
+    pub skip_read_index: bool,
 }
 
 /// What the member is made of; the server opens these.
@@ -179,6 +182,8 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
         },
         view: parts.view,
         election_timeout: settings.election_timeout,
+        #[cfg(feature = "planted-faults")]
+        skip_read_index: settings.skip_read_index,
         tasks: parking_lot::Mutex::new(tasks),
         stop,
     })))
@@ -198,7 +203,6 @@ fn raft_config(settings: &Settings) -> Result<Config, StartError> {
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: settings.keeper.catchup_entries,
         install_snapshot_timeout: millis(SNAPSHOT_TIMEOUT),
-        send_snapshot_timeout: millis(SNAPSHOT_TIMEOUT),
         enable_pre_vote: Some(settings.pre_vote),
         ..Config::default()
     };

@@ -4,9 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use openraft::impls::leader_id_std;
-use openraft::type_config::alias::{
-    LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf,
-};
+use openraft::type_config::alias::{LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
 
 use crate::machine::Machine;
 
@@ -50,12 +48,12 @@ openraft::declare_raft_types!(
 pub type Raft = openraft::Raft<TypeConfig, Machine>;
 pub type LogId = LogIdOf<TypeConfig>;
 pub type Vote = VoteOf<TypeConfig>;
-pub type Entry = openraft::alias::EntryOf<TypeConfig>;
-pub type Payload = openraft::EntryPayload<Command, u64, Peer>;
+pub type Entry = openraft::type_config::alias::EntryOf<TypeConfig>;
 pub type Membership = openraft::Membership<u64, Peer>;
 pub type StoredMembership = StoredMembershipOf<TypeConfig>;
 pub type SnapshotMeta = SnapshotMetaOf<TypeConfig>;
-pub type Snapshot = openraft::alias::SnapshotOf<TypeConfig, crate::snapshot::SnapshotData>;
+pub type Snapshot =
+    openraft::type_config::alias::SnapshotOf<TypeConfig, crate::snapshot::SnapshotData>;
 pub type AppendRequest = openraft::raft::AppendEntriesRequest<TypeConfig>;
 pub type AppendResponse = openraft::raft::AppendEntriesResponse<TypeConfig>;
 

@@ -74,7 +74,9 @@ impl Caller {
             Ok(bytes) => {
                 let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
                 let traffic = &self.0.traffic;
-                traffic.round_trip_micros.fetch_add(micros, Ordering::Relaxed);
+                traffic
+                    .round_trip_micros
+                    .fetch_add(micros, Ordering::Relaxed);
                 traffic.round_trips.fetch_add(1, Ordering::Relaxed);
                 A::decode(bytes).map_err(|source| PeerError::Decode { member, source })
             }

@@ -88,7 +88,10 @@ pub fn address_of(url: &str) -> io::Result<(String, u16)> {
     let host = parsed
         .host_str()
         .ok_or_else(|| invalid(format!("peer url {url} names no host")))?;
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
     Ok((host, parsed.port().unwrap_or(PEER_PORT)))
 }
 

@@ -123,7 +123,9 @@ pub async fn read_preamble<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Pre
     let mut magic = [0; 4];
     from.read_exact(&mut magic).await?;
     if &magic != MAGIC {
-        return Err(invalid("the other side does not speak mainstay's peer protocol"));
+        return Err(invalid(
+            "the other side does not speak mainstay's peer protocol",
+        ));
     }
     let version = from.read_u8().await?;
     if version != VERSION {
@@ -160,10 +162,13 @@ pub async fn read_frame<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Option
         Err(error) => return Err(error),
     };
     if !(HEAD_BYTES..=FRAME_BYTES_MAX).contains(&length) {
-        return Err(invalid(&format!("a frame of {length} bytes is out of bounds")));
+        return Err(invalid(&format!(
+            "a frame of {length} bytes is out of bounds"
+        )));
     }
     let kind = from.read_u8().await?;
-    let kind = Kind::from_byte(kind).ok_or_else(|| invalid(&format!("frame kind {kind} is not known")))?;
+    let kind =
+        Kind::from_byte(kind).ok_or_else(|| invalid(&format!("frame kind {kind} is not known")))?;
     let id = from.read_u64().await?;
     let mut left = length - HEAD_BYTES;
     let mut payload = BytesMut::with_capacity(left.min(RESERVE_BYTES_MAX));
@@ -203,7 +208,10 @@ mod tests {
         let mut input = &out[..];
         let first = read_frame(&mut input).await.unwrap().unwrap();
         assert_eq!((first.kind, first.id), (Kind::ReadIndex, 42));
-        assert_eq!(peer::ReadIndexResponse::decode(first.payload).unwrap(), message);
+        assert_eq!(
+            peer::ReadIndexResponse::decode(first.payload).unwrap(),
+            message
+        );
         assert_eq!(read_frame(&mut input).await.unwrap().unwrap().id, 43);
         assert!(read_frame(&mut input).await.unwrap().is_none());
     }

@@ -59,9 +59,12 @@ pub async fn send_snapshot(
     let SnapshotData::Own(source) = snapshot.snapshot else {
         return Err(SendError::NotOwn);
     };
-    let Connection { mut reader, mut writer } = dial(&target, Lane::Snapshot).await?;
+    let Connection {
+        mut reader,
+        mut writer,
+    } = dial(&target, Lane::Snapshot).await?;
     let cut = cut(source).await?;
-    let (last, membership) = applied::positions(&cut.info.applied)?;
+    let (last, membership) = applied::positions_of(&cut.info.applied)?;
     tracing::info!(
         member = format!("{:x}", target.to),
         files = cut.info.files.len(),
@@ -94,7 +97,12 @@ pub async fn send_snapshot(
         send_file(&mut writer, &traffic, &cut, number, &file.name).await?;
     }
     out.clear();
-    put_frame(&mut out, Kind::SnapshotEnd, 0, &peer::SnapshotEnd::default());
+    put_frame(
+        &mut out,
+        Kind::SnapshotEnd,
+        0,
+        &peer::SnapshotEnd::default(),
+    );
     writer.write_all(&out).await?;
     let member = target.to;
     let answer = read_frame(&mut reader)
