@@ -1,0 +1,191 @@
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use mainstay_proto::etcdserverpb::{RangeRequest, kv_client::KvClient};
+use tempfile::TempDir;
+
+use crate::peer::Peer;
+
+/// Ports this suite may listen on, all on loopback.
+const PORTS: std::ops::Range<u16> = 26_000..27_000;
+/// How long a fresh cluster may take until each member answers a linearizable read.
+const READY_WAIT: Duration = Duration::from_secs(60);
+const READY_POLL: Duration = Duration::from_millis(25);
+
+/// A running cluster of one product in a directory that is removed with it.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Which side of the comparison this is: `etcd` or `mainstay`.
+    pub label: &'static str,
+    pub peers: Vec<Peer>,
+    dir: TempDir,
+}
+
+/// What to start: the binary, how many members, and flags beyond the usual ones.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub binary: PathBuf,
+    pub label: &'static str,
+    pub size: usize,
+    pub flags: Vec<String>,
+}
+
+impl Plan {
+    pub fn new(binary: &Path, label: &'static str, size: usize) -> Self {
+        Self {
+            binary: binary.to_owned(),
+            label,
+            size,
+            flags: Vec::new(),
+        }
+    }
+
+    pub fn flag(mut self, flag: impl Into<String>) -> Self {
+        self.flags.push(flag.into());
+        self
+    }
+}
+
+impl Cluster {
+    /// Starts all members and waits until each answers a linearizable read.
+    pub async fn start(plan: &Plan) -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("mainstay-wire-")
+            .tempdir()?;
+        let mut ports = Vec::new();
+        for _ in 0..plan.size {
+            ports.push((free_port()?, free_port()?));
+        }
+        let initial: Vec<String> = ports
+            .iter()
+            .enumerate()
+            .map(|(at, port)| format!("m{at}=http://127.0.0.1:{}", port.1))
+            .collect();
+        let initial = initial.join(",");
+        let mut peers = Vec::new();
+        for (at, port) in ports.into_iter().enumerate() {
+            let name = format!("m{at}");
+            let mut args = member_args(&name, port, &initial, dir.path());
+            args.extend(plan.flags.iter().cloned());
+            peers.push(Peer::start(&plan.binary, name, port, args, dir.path())?);
+        }
+        let mut cluster = Self {
+            label: plan.label,
+            peers,
+            dir,
+        };
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+
+    /// Waits until every running member answers a linearizable read.
+    pub async fn ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_WAIT;
+        for peer in &mut self.peers {
+            loop {
+                if answers(&peer.client_url()).await {
+                    break;
+                }
+                if let Some(status) = peer.ended()? {
+                    bail!(
+                        "{} {} ended: {status}\n{}",
+                        self.label,
+                        peer.name,
+                        peer.log_tail(15)
+                    );
+                }
+                if Instant::now() > deadline {
+                    bail!(
+                        "{} {} not ready after {READY_WAIT:?}\n{}",
+                        self.label,
+                        peer.name,
+                        peer.log_tail(15)
+                    );
+                }
+                tokio::time::sleep(READY_POLL).await;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// All client URLs, comma separated, as `--endpoints` of etcdctl takes them.
+    pub fn endpoints(&self) -> String {
+        let urls: Vec<String> = self.peers.iter().map(Peer::client_url).collect();
+        urls.join(",")
+    }
+
+    /// Why a member is no longer running, if one ended by itself.
+    pub fn casualty(&mut self) -> Option<String> {
+        for peer in &mut self.peers {
+            if let Ok(Some(status)) = peer.ended() {
+                let tail = peer.log_tail(25);
+                return Some(format!(
+                    "{} {} ended: {status}\n{tail}",
+                    self.label, peer.name
+                ));
+            }
+        }
+        None
+    }
+
+    pub async fn stop(mut self) -> Result<()> {
+        for peer in &mut self.peers {
+            peer.kill().await?;
+        }
+        Ok(())
+    }
+}
+
+fn member_args(name: &str, port: (u16, u16), initial: &str, dir: &Path) -> Vec<String> {
+    let client = format!("http://127.0.0.1:{}", port.0);
+    let peer = format!("http://127.0.0.1:{}", port.1);
+    let data = dir.join(format!("{name}.data"));
+    vec![
+        format!("--name={name}"),
+        format!("--data-dir={}", data.display()),
+        format!("--listen-client-urls={client}"),
+        format!("--advertise-client-urls={client}"),
+        format!("--listen-peer-urls={peer}"),
+        format!("--initial-advertise-peer-urls={peer}"),
+        format!("--initial-cluster={initial}"),
+        "--initial-cluster-state=new".to_owned(),
+    ]
+}
+
+async fn answers(url: &str) -> bool {
+    let attempt = async {
+        let mut kv = KvClient::connect(url.to_owned()).await.ok()?;
+        let request = RangeRequest {
+            key: "ready".into(),
+            ..RangeRequest::default()
+        };
+        kv.range(request).await.ok()
+    };
+    matches!(
+        tokio::time::timeout(Duration::from_secs(2), attempt).await,
+        Ok(Some(_))
+    )
+}
+
+/// The next port of the range that nothing listens on. The counter starts at a place that depends
+/// on the process id, so that two runs at once seldom try the same ones.
+pub fn free_port() -> Result<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let count = PORTS.end - PORTS.start;
+    let first = (std::process::id() % u32::from(count)) as u16;
+    for _ in 0..count {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed) % count;
+        let port = PORTS.start + (first + step) % count;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port in {PORTS:?}")
+}

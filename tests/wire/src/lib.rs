@@ -1,0 +1,28 @@
+//! The differential suite: the same requests go to etcd 3.7.1 and to a server under test, and the
+//! normalised answers, event streams and hashes must be equal.
+//!
+//! Must not know anything of Mainstay but its binary and the wire: whatever it finds, an etcd
+//! client would find too. It keeps no expectation of its own beyond what etcd answers, except for
+//! the rules of a single watch stream and the table in `deviations`.
+//!
+//! Read next: `request` and `outcome` (what is compared), `pair` (how), `generate` (random
+//! requests), `script` (written ones).
+
+pub mod cluster;
+pub mod coverage;
+pub mod deviations;
+pub mod diff;
+pub mod generate;
+pub mod listed;
+pub mod normalise;
+pub mod options;
+pub mod outcome;
+pub mod pair;
+pub mod peer;
+pub mod perform;
+pub mod raw;
+pub mod request;
+pub mod stream;
+pub mod tally;
+pub mod target;
+pub mod world;

@@ -1,0 +1,33 @@
+//! `mainstay-wire`: compares a server with etcd 3.7.1, by random requests, by scripts and through
+//! real clients. Holds no comparison itself; see the library.
+
+use std::process::ExitCode;
+
+use mainstay_wire::diff;
+use mainstay_wire::options::{Options, USAGE};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args()) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("{error:#}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let result = match options.command.as_str() {
+        "diff" => diff::run(&options).await,
+        other => {
+            eprintln!("unknown command {other}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            println!("{error:#}\n0 passed, 1 failed");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,124 @@
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::process::{Child, Command};
+
+/// How long a process may take to end after SIGTERM before it is killed.
+const TERMINATE_WAIT: Duration = Duration::from_secs(15);
+
+/// One server process, of either product, with its own data directory and log file.
+#[derive(Debug)]
+pub struct Peer {
+    pub name: String,
+    pub client_port: u16,
+    pub peer_port: u16,
+    binary: PathBuf,
+    args: Vec<String>,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Peer {
+    /// Starts `binary` with `args`; output of every start is appended to one log file in `dir`.
+    pub fn start(
+        binary: &Path,
+        name: String,
+        ports: (u16, u16),
+        args: Vec<String>,
+        dir: &Path,
+    ) -> Result<Self> {
+        let log = dir.join(format!("{name}.log"));
+        let mut peer = Self {
+            name,
+            client_port: ports.0,
+            peer_port: ports.1,
+            binary: binary.to_owned(),
+            args,
+            log,
+            child: None,
+        };
+        peer.restart()?;
+        Ok(peer)
+    }
+
+    /// Starts the process again with the same arguments; the previous one must have ended.
+    pub fn restart(&mut self) -> Result<()> {
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let errors = log.try_clone()?;
+        let mut command = Command::new(&self.binary);
+        // Both products read ETCD_* and refuse a flag that is also set there.
+        for (key, _) in std::env::vars_os() {
+            let name = key.to_string_lossy();
+            if name.starts_with("ETCD_") || name.starts_with("ETCDCTL_") {
+                command.env_remove(&key);
+            }
+        }
+        command
+            .args(&self.args)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        let child = command.kill_on_drop(true).spawn();
+        self.child = Some(child.with_context(|| format!("start {}", self.binary.display()))?);
+        Ok(())
+    }
+
+    pub fn client_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.client_port)
+    }
+
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
+    /// The exit status, if the process has ended by itself.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        match &mut self.child {
+            Some(child) => Ok(child.try_wait()?),
+            None => Ok(None),
+        }
+    }
+
+    /// SIGKILL, and wait until the process is gone.
+    pub async fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and wait; an error when the process outlives the wait.
+    pub async fn terminate(&mut self) -> Result<ExitStatus> {
+        let Some(mut child) = self.child.take() else {
+            bail!("{} is not running", self.name)
+        };
+        if let Some(pid) = child.id() {
+            Command::new("kill")
+                .arg("-TERM")
+                .arg(pid.to_string())
+                .status()
+                .await?;
+        }
+        match tokio::time::timeout(TERMINATE_WAIT, child.wait()).await {
+            Ok(status) => Ok(status?),
+            Err(_) => {
+                child.kill().await?;
+                bail!(
+                    "{} did not end within {TERMINATE_WAIT:?} of SIGTERM",
+                    self.name
+                )
+            }
+        }
+    }
+
+    /// The last lines of the log, for a failure report.
+    pub fn log_tail(&self, lines: usize) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let all: Vec<&str> = text.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+}
