@@ -1,0 +1,73 @@
+//! What a member is started with, after flags and environment have been read and checked. Nothing
+//! here is a string that still has to be understood.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub name: String,
+    pub data_dir: PathBuf,
+    /// The raft log's directory, where it is not inside `data_dir`.
+    pub wal_dir: Option<PathBuf>,
+    pub listen_client: Vec<SocketAddr>,
+    pub listen_peer: Vec<SocketAddr>,
+    /// Plain listeners for metrics and health only.
+    pub listen_metrics: Vec<SocketAddr>,
+    pub advertise_client_urls: Vec<String>,
+    /// Names with their peer URLs; of use only while the data directory is empty.
+    pub initial_cluster: Vec<(String, Vec<String>)>,
+    pub initial_cluster_token: String,
+    pub heartbeat: Duration,
+    pub election_timeout: Duration,
+    pub pre_vote: bool,
+    /// As given: 0 is the default of 2 GiB, less than 0 is no quota.
+    pub quota_backend_bytes: i64,
+    pub max_request_bytes: usize,
+    pub max_txn_ops: usize,
+    pub max_concurrent_streams: u32,
+    pub keepalive: Keepalive,
+    /// Entries applied between two forced flushes of the store.
+    pub snapshot_count: u64,
+    pub catchup_entries: u64,
+    pub auto_compaction: AutoCompaction,
+    pub watch_progress_interval: Duration,
+    pub metrics_extensive: bool,
+    /// Test clusters only: the log is not synced, so an acknowledged write may be lost.
+    pub unsafe_no_fsync: bool,
+    pub log: LogSettings,
+}
+
+/// gRPC keepalive on client connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Keepalive {
+    /// A client that pings more often than this is disconnected.
+    pub min_time: Duration,
+    pub interval: Duration,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AutoCompaction {
+    Off,
+    /// Keep what is younger than this.
+    Periodic(Duration),
+    /// Keep this many revisions.
+    Revisions(i64),
+}
+
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    /// `debug`, `info`, `warn` or `error`, as `tracing` reads them.
+    pub level: String,
+    pub outputs: Vec<LogOutput>,
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogOutput {
+    Stderr,
+    Stdout,
+    File(PathBuf),
+}
