@@ -22,12 +22,14 @@ pub struct Limits {
     pub catchup_entries: u64,
 }
 
-pub async fn keep(raft: Raft, store: Store, view: View, limits: Limits) {
+pub async fn keep(raft: Raft, view: View, limits: Limits) {
     let mut ticks = interval(LOOK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut purged = 0_u64;
     loop {
         ticks.tick().await;
+        // A snapshot from the leader may have replaced the store.
+        let store = view.store();
         let applied = view.applied_index();
         let Some(mut flushed) = flushed_index(&store).await else {
             continue;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use futures::{Stream, StreamExt};
 use mainstay_apply::{AppliedEntry, Applier, EntryPayload as ApplyPayload};
-use mainstay_mvcc::Store;
+use mainstay_mvcc::{Options, Store};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use prost::Message;
@@ -21,16 +21,16 @@ const BATCH_ENTRIES_MAX: usize = 1024;
 pub struct Machine {
     applier: Applier,
     source: Source,
-    dir: PathBuf,
+    options: Options,
 }
 
 impl Machine {
-    /// `dir` is the store's directory, `scratch` holds snapshots on their way.
-    pub fn new(applier: Applier, store: Store, dir: PathBuf, scratch: PathBuf) -> Machine {
+    /// `options` open the store anew after a snapshot; `scratch` holds snapshots on their way.
+    pub fn new(applier: Applier, store: Store, options: Options, scratch: PathBuf) -> Machine {
         Machine {
             applier,
             source: Source { store, scratch },
-            dir,
+            options,
         }
     }
 
@@ -107,17 +107,19 @@ impl RaftStateMachine<TypeConfig> for Machine {
             revision = info.revision,
             "installing a snapshot"
         );
-        let store = self.source.store.clone();
-        let into = self.dir.clone();
+        let options = self.options.clone();
         // Verifying and opening the files takes as long as the files are large.
-        let writer = tokio::task::spawn_blocking(move || {
-            mainstay_mvcc::install(&into, &dir, &info)?;
-            store.reopen()
+        let (store, writer) = tokio::task::spawn_blocking(move || {
+            mainstay_mvcc::install(&options.dir, &dir, &info)?;
+            Store::open(options)
         })
         .await
         .map_err(io::Error::other)?
         .map_err(io::Error::other)?;
-        self.applier.reset(writer).map_err(io::Error::other)
+        self.source.store = store.clone();
+        self.applier
+            .reset(store, writer)
+            .map_err(io::Error::other)
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {

@@ -47,8 +47,9 @@ pub struct Settings {
     pub pre_vote: bool,
     pub request_bytes_max: usize,
     pub keeper: keeper::Limits,
-    /// The store's directory, and one beside it for snapshots on their way.
-    pub store_dir: PathBuf,
+    /// How the store is opened again after a snapshot from the leader.
+    pub store: mainstay_mvcc::Options,
+    /// Where snapshots lie on their way; on the store's file system.
     pub scratch_dir: PathBuf,
     /// Planted: answer linearizable reads from what is applied here, asking nobody.
     #[cfg(feature = "planted-faults")]
@@ -89,8 +90,8 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
     let log = Log::new(parts.wal.clone()).map_err(StartError::Log)?;
     let machine = Machine::new(
         parts.applier,
-        parts.store.clone(),
-        settings.store_dir.clone(),
+        parts.store,
+        settings.store.clone(),
         settings.scratch_dir.clone(),
     );
     let factory = Factory {
@@ -146,12 +147,7 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
     tasks.push(tokio::spawn(follow).abort_handle());
     let expire = lease::expire(leadership.clone(), parts.leases.clone(), proposer.clone());
     tasks.push(tokio::spawn(expire).abort_handle());
-    let keep = keeper::keep(
-        raft.clone(),
-        parts.store,
-        parts.view.clone(),
-        settings.keeper,
-    );
+    let keep = keeper::keep(raft.clone(), parts.view.clone(), settings.keeper);
     tasks.push(tokio::spawn(keep).abort_handle());
     if !formed {
         let bootstrap = Bootstrap {

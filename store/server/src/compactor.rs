@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use mainstay_mvcc::Store;
+use mainstay_apply::View;
 use mainstay_proto::entry::command::Body;
 use mainstay_proto::etcdserverpb::CompactionRequest;
 use mainstay_raft::Node;
@@ -20,16 +20,16 @@ const PERIOD_MAX: Duration = Duration::from_secs(3600);
 const SAMPLES: u32 = 10;
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(7);
 
-pub async fn run(mode: AutoCompaction, node: Node, store: Store) {
+pub async fn run(mode: AutoCompaction, node: Node, view: View) {
     match mode {
         AutoCompaction::Off => {}
-        AutoCompaction::Periodic(retention) => periodic(retention, node, store).await,
-        AutoCompaction::Revisions(keep) => by_revision(keep, node, store).await,
+        AutoCompaction::Periodic(retention) => periodic(retention, node, view).await,
+        AutoCompaction::Revisions(keep) => by_revision(keep, node, view).await,
     }
 }
 
 /// Remembers which revision was current when, and compacts to the one that is `retention` old.
-async fn periodic(retention: Duration, node: Node, store: Store) {
+async fn periodic(retention: Duration, node: Node, view: View) {
     let every = retention.min(PERIOD_MAX);
     let sample = (every / SAMPLES).max(Duration::from_millis(1));
     let mut history = History::default();
@@ -39,28 +39,29 @@ async fn periodic(retention: Duration, node: Node, store: Store) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        history.note(now, store.revision());
+        history.note(now, view.store().revision());
         if now.duration_since(last) < every {
             continue;
         }
         if let Some(revision) = history.at(now, retention) {
             last = now;
-            compact(&node, &store, revision).await;
+            compact(&node, &view, revision).await;
         }
     }
 }
 
-async fn by_revision(keep: i64, node: Node, store: Store) {
+async fn by_revision(keep: i64, node: Node, view: View) {
     let mut ticks = interval(REVISION_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        compact(&node, &store, store.revision().saturating_sub(keep)).await;
+        let revision = view.store().revision().saturating_sub(keep);
+        compact(&node, &view, revision).await;
     }
 }
 
-async fn compact(node: &Node, store: &Store, revision: i64) {
-    if revision <= store.compact_revision().max(0) || !node.is_leader() {
+async fn compact(node: &Node, view: &View, revision: i64) {
+    if revision <= view.store().compact_revision().max(0) || !node.is_leader() {
         return;
     }
     let request = CompactionRequest {
