@@ -8,10 +8,25 @@
 
 pub mod storage;
 
+mod batch;
+mod bytes_at;
 mod entry;
 mod error;
+mod index;
 mod options;
+mod read;
+mod record;
+mod recovery;
+mod replay;
+mod segment;
+mod segments;
+mod shared;
+mod spare;
+mod tail;
+mod view;
 mod wal;
+mod window;
+mod writer;
 
 pub use entry::{Cut, Done, Entry, EntryId, Recovery, State};
 pub use error::Error;
@@ -19,6 +34,6 @@ pub use error::Error;
 pub use options::Faults;
 pub use options::{
     BATCH_BYTES_MAX, NoObserver, Observer, Options, QUEUE_BYTES_MAX, RECORD_BYTES_MAX,
-    SEGMENT_BYTES, TAIL_BYTES_MAX,
+    SEGMENT_BYTES, SEGMENT_BYTES_MAX, TAIL_BYTES_MAX,
 };
 pub use wal::Wal;
