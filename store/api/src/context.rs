@@ -1,0 +1,143 @@
+//! What every service works with: this member's node, store and watch hub, and its limits.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use mainstay_apply::{Outcome, View};
+use mainstay_lease::Leases;
+use mainstay_mvcc::Store;
+use mainstay_proto::{entry::command::Body, etcdserverpb::ResponseHeader};
+use mainstay_raft::Node;
+use mainstay_watch::Hub;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::error::Error;
+use crate::grpc::Calls;
+use crate::limits::{Limits, SCANS_AT_ONCE};
+use crate::metrics::{Disk, Observed};
+use crate::{header, rights};
+
+/// The version of etcd this server answers for; Kubernetes turns features on by it.
+pub const SERVER_VERSION: &str = "3.7.1";
+/// The version of the whole cluster, once it is decided.
+pub const CLUSTER_VERSION: &str = "3.7.0";
+/// The version of the data's shape, as etcd numbers it.
+pub const STORAGE_VERSION: &str = "3.7.0";
+
+/// The quota where none is given (etcd).
+const QUOTA_BYTES: i64 = 2 << 30;
+
+/// The parts an API is made of.
+pub struct Parts {
+    pub node: Node,
+    pub hub: Hub,
+    pub leases: Leases,
+    pub view: View,
+    pub limits: Limits,
+    /// Bytes of logical data above which writes are refused: 0 for the default, less than 0 for
+    /// no quota.
+    pub quota_bytes: i64,
+    /// What the log and the store have measured of the disk.
+    pub disk: Arc<Disk>,
+    /// Lines of the server's own log that were dropped because nobody took them.
+    pub log_dropped: Arc<AtomicU64>,
+}
+
+/// Shared by all requests.
+pub struct Context {
+    pub node: Node,
+    pub hub: Hub,
+    pub leases: Leases,
+    pub view: View,
+    pub limits: Limits,
+    pub quota_bytes: i64,
+    pub disk: Arc<Disk>,
+    pub log_dropped: Arc<AtomicU64>,
+    pub calls: Arc<Calls>,
+    pub observed: Observed,
+    scans: Arc<Semaphore>,
+}
+
+impl Context {
+    pub fn new(parts: Parts) -> Arc<Context> {
+        Arc::new(Context {
+            node: parts.node,
+            hub: parts.hub,
+            leases: parts.leases,
+            view: parts.view,
+            limits: parts.limits,
+            quota_bytes: if parts.quota_bytes == 0 {
+                QUOTA_BYTES
+            } else {
+                parts.quota_bytes
+            },
+            disk: parts.disk,
+            log_dropped: parts.log_dropped,
+            calls: Calls::new(rights::ROWS.len()),
+            observed: Observed::default(),
+            scans: Arc::new(Semaphore::new(SCANS_AT_ONCE)),
+        })
+    }
+
+    /// When a request that starts now has waited long enough.
+    pub fn deadline(&self) -> Instant {
+        Instant::now() + self.limits.request_timeout()
+    }
+
+    /// The store of now. A snapshot from the leader replaces it, so it is asked for anew.
+    pub fn store(&self) -> Store {
+        self.view.store()
+    }
+
+    /// A header at the store's revision of now.
+    pub fn header(&self) -> ResponseHeader {
+        header::at(&self.node, self.store().revision())
+    }
+
+    /// Takes a command through consensus and waits until it is applied here. `encoded` is the
+    /// size of the request it carries.
+    pub async fn propose(&self, body: Body, encoded: usize) -> Result<Outcome, Status> {
+        if self.limits.too_large(encoded) {
+            return Err(Error::RequestTooLarge.into());
+        }
+        Ok(self
+            .node
+            .propose(body, self.deadline())
+            .await
+            .map_err(Error::from)?)
+    }
+
+    /// Returns once a read of the local store sees every write answered before the call.
+    pub async fn read_barrier(&self) -> Result<(), Status> {
+        Ok(self
+            .node
+            .read_barrier(self.deadline())
+            .await
+            .map_err(Error::from)?)
+    }
+
+    /// Runs a read of many records off the thread that carries raft, a bounded number at a time.
+    pub async fn scan<T, F>(&self, read: F) -> Result<T, Status>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Store) -> Result<T, Status> + Send + 'static,
+    {
+        let Ok(permit) = self.scans.clone().acquire_owned().await else {
+            return Err(Error::Stopped.into());
+        };
+        let store = self.store();
+        let scan = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read(&store)
+        });
+        match scan.await {
+            Ok(result) => result,
+            Err(error) => {
+                tracing::error!(%error, "a read of the store died");
+                Err(Error::Storage.into())
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Takes an HTTP request to the service it is for.
+//!
+//! A gRPC request finds its row in the table of rights, is counted, decoded and admitted, and
+//! only then reaches a handler. The handlers that carry the load are awaited in place; the others
+//! are boxed, so that the future of every request is not as large as the largest of them.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method as HttpMethod, Request, Response, header::CONTENT_TYPE};
+use prost::Message;
+use tonic::{Code, Status};
+
+use crate::context::Context;
+use crate::grpc::{self, Body, Call, Coding, MessageStream, Messages};
+use crate::metadata::{Caller, admit};
+use crate::rights::{self, Method, Presence, Row};
+use crate::services::{auth, cluster, health, kv, lease, maintenance, reflection, watch};
+
+/// Request bodies this server reads.
+pub trait Incoming:
+    http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static
+{
+}
+
+impl<B> Incoming for B
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::error::Error + Send + Sync,
+{
+}
+
+/// Whether a request is gRPC: by its content type, whatever the HTTP version.
+pub fn is_grpc<B>(request: &Request<B>) -> bool {
+    let content = request.headers().get(CONTENT_TYPE);
+    content.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// Answers a gRPC request.
+pub async fn grpc<B: Incoming>(context: Arc<Context>, request: Request<B>) -> Response<Body> {
+    let path = request.uri().path();
+    let row = match rights::find(path) {
+        Some(row) if row.presence == Presence::Here => row,
+        _ => return grpc::refused(&Status::new(Code::Unimplemented, rights::unknown(path))),
+    };
+    if request.method() != HttpMethod::POST {
+        return grpc::refused(&Status::new(
+            Code::Internal,
+            "grpc: the request is not a POST",
+        ));
+    }
+    let mut call = context.calls.start(row.method as usize);
+    let coding = match Coding::of(request.headers()) {
+        Ok(coding) => coding,
+        Err(status) => {
+            call.end(status.code());
+            return grpc::refused(&status);
+        }
+    };
+    route(Exchange {
+        context,
+        row,
+        coding,
+        call,
+        request,
+    })
+    .await
+}
+
+/// One request on its way to its handler.
+struct Exchange<B> {
+    context: Arc<Context>,
+    row: &'static Row,
+    coding: Coding,
+    call: Call,
+    request: Request<B>,
+}
+
+async fn route<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
+    match exchange.row.method {
+        Method::Put => exchange.unary(kv::put).await,
+        Method::Range => exchange.unary_encoded(kv::range).await,
+        Method::Txn => exchange.unary(kv::txn).await,
+        Method::Watch => Box::pin(exchange.stream(watch::watch)).await,
+        _ => Box::pin(route_rare(exchange)).await,
+    }
+}
+
+async fn route_rare<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
+    match exchange.row.method {
+        Method::RangeStream => exchange.stream(kv::range_stream).await,
+        Method::DeleteRange => exchange.unary(kv::delete_range).await,
+        Method::Compact => exchange.unary(kv::compact).await,
+        Method::LeaseGrant => exchange.unary(lease::grant).await,
+        Method::LeaseRevoke => exchange.unary(lease::revoke).await,
+        Method::LeaseKeepAlive => exchange.stream(lease::keep_alive).await,
+        Method::LeaseTimeToLive => exchange.unary(lease::time_to_live).await,
+        Method::LeaseLeases => exchange.unary(lease::leases).await,
+        Method::MemberList => exchange.unary(cluster::member_list).await,
+        Method::Alarm => exchange.unary(maintenance::alarm).await,
+        Method::Status => exchange.unary(maintenance::status).await,
+        Method::Defragment => exchange.unary(maintenance::defragment).await,
+        Method::Hash => exchange.unary(maintenance::hash).await,
+        Method::HashKv => exchange.unary(maintenance::hash_kv).await,
+        Method::MoveLeader => exchange.unary(maintenance::move_leader).await,
+        Method::AuthEnable => exchange.unary(auth::enable).await,
+        Method::AuthDisable => exchange.unary(auth::disable).await,
+        Method::AuthStatus => exchange.unary(auth::status).await,
+        Method::Authenticate => exchange.unary(auth::authenticate).await,
+        Method::HealthCheck => exchange.unary(health::check).await,
+        Method::HealthWatch => exchange.stream(health::watch).await,
+        Method::Reflection | Method::ReflectionAlpha => {
+            let mut call = exchange.call;
+            let response = reflection::answer(exchange.row.method, exchange.request).await;
+            call.end(Code::Ok);
+            response
+        }
+        // The table says these are not here, so they were refused before.
+        _ => grpc::refused(&Status::new(
+            Code::Unimplemented,
+            rights::unknown(exchange.request.uri().path()),
+        )),
+    }
+}
+
+impl<B: Incoming> Exchange<B> {
+    /// One message in, one out.
+    async fn unary<Q, A, F, H>(self, handler: H) -> Response<Body>
+    where
+        Q: Message + Default,
+        A: Message,
+        F: Future<Output = Result<A, Status>>,
+        H: FnOnce(Arc<Context>, Q) -> F,
+    {
+        self.unary_encoded(|context, request, coding| {
+            let answer = handler(context, request);
+            async move { grpc::encode(&answer.await?, coding) }
+        })
+        .await
+    }
+
+    /// One message in; the handler encodes the answer itself, wherever it has read it.
+    async fn unary_encoded<Q, F, H>(self, handler: H) -> Response<Body>
+    where
+        Q: Message + Default,
+        F: Future<Output = Result<Bytes, Status>>,
+        H: FnOnce(Arc<Context>, Q, Coding) -> F,
+    {
+        let Exchange {
+            context,
+            row,
+            coding,
+            mut call,
+            request,
+        } = self;
+        let (parts, body) = request.into_parts();
+        let limit = context.limits.message_bytes();
+        let mut messages = Messages::new(body, coding, limit, call.tally());
+        let answer = match messages.only::<Q>().await {
+            Err(status) => Err(status),
+            Ok(message) => match admit(&context, row, &parts.headers) {
+                Err(error) => Err(error.into()),
+                Ok(_) => handler(context, message, coding).await,
+            },
+        };
+        match answer {
+            Ok(encoded) => {
+                call.sent(encoded.len().saturating_sub(grpc::PREFIX_BYTES));
+                call.end(Code::Ok);
+                grpc::unary(encoded, coding)
+            }
+            Err(status) => {
+                call.end(status.code());
+                grpc::refused(&status)
+            }
+        }
+    }
+
+    /// A stream of messages out, and whatever comes in.
+    async fn stream<F, H>(self, handler: H) -> Response<Body>
+    where
+        F: Future<Output = Result<MessageStream, Status>>,
+        H: FnOnce(Arc<Context>, Messages<B>, Caller) -> F,
+    {
+        let Exchange {
+            context,
+            row,
+            coding,
+            mut call,
+            request,
+        } = self;
+        let (parts, body) = request.into_parts();
+        let messages = Messages::new(body, coding, context.limits.message_bytes(), call.tally());
+        let stream = match admit(&context, row, &parts.headers) {
+            Err(error) => Err(error.into()),
+            Ok(caller) => handler(context, messages, caller).await,
+        };
+        match stream {
+            Ok(stream) => grpc::streamed(stream, coding, call),
+            Err(status) => {
+                call.end(status.code());
+                grpc::refused(&status)
+            }
+        }
+    }
+}

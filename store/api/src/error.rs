@@ -1,0 +1,203 @@
+//! Every error a client can see: its gRPC code and etcd's exact text.
+//!
+//! Clients match on the text, so a text is a contract. The table below is the only place in the
+//! product where these texts and codes stand; the other rooms have error types of their own and
+//! `error/translate.rs` says which of these each becomes.
+
+mod translate;
+
+use tonic::{Code, Status};
+
+macro_rules! errors {
+    ($($name:ident => $code:ident, $text:literal;)*) => {
+        /// An error of etcd's API.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Error {
+            $(#[doc = $text] $name,)*
+        }
+
+        impl Error {
+            /// All of them, for tests that look at each.
+            pub const ALL: &[Error] = &[$(Error::$name,)*];
+
+            /// The gRPC code.
+            pub fn code(self) -> Code {
+                match self { $(Error::$name => Code::$code,)* }
+            }
+
+            /// The whole text as it leaves the server.
+            pub fn text(self) -> &'static str {
+                match self { $(Error::$name => $text,)* }
+            }
+        }
+    };
+}
+
+errors! {
+    EmptyKey => InvalidArgument, "etcdserver: key is not provided";
+    KeyNotFound => InvalidArgument, "etcdserver: key not found";
+    ValueProvided => InvalidArgument, "etcdserver: value is provided";
+    LeaseProvided => InvalidArgument, "etcdserver: lease is provided";
+    TooManyOps => InvalidArgument, "etcdserver: too many operations in txn request";
+    DuplicateKey => InvalidArgument, "etcdserver: duplicate key given in txn request";
+    InvalidClientApiVersion => InvalidArgument, "etcdserver: invalid client api version";
+    InvalidSortOption => InvalidArgument, "etcdserver: invalid sort option";
+    MemberBadUrls => InvalidArgument, "etcdserver: given member URLs are invalid";
+    RequestTooLarge => InvalidArgument, "etcdserver: request is too large";
+    UserEmpty => InvalidArgument, "etcdserver: user name is empty";
+    AuthFailed => InvalidArgument,
+        "etcdserver: authentication failed, invalid user ID or password";
+    Compacted => OutOfRange, "etcdserver: mvcc: required revision has been compacted";
+    FutureRevision => OutOfRange, "etcdserver: mvcc: required revision is a future revision";
+    LeaseTtlTooLarge => OutOfRange, "etcdserver: too large lease TTL";
+    NoSpace => ResourceExhausted, "etcdserver: mvcc: database space exceeded";
+    TooManyRequests => ResourceExhausted, "etcdserver: too many requests";
+    LeaseNotFound => NotFound, "etcdserver: requested lease not found";
+    MemberNotFound => NotFound, "etcdserver: member not found";
+    LeaseExists => FailedPrecondition, "etcdserver: lease already exists";
+    RootUserNotExist => FailedPrecondition, "etcdserver: root user does not exist";
+    AuthNotEnabled => FailedPrecondition, "etcdserver: authentication is not enabled";
+    NotLeader => FailedPrecondition, "etcdserver: not leader";
+    NotSupportedForLearner => FailedPrecondition, "etcdserver: rpc not supported for learner";
+    BadLeaderTransferee => FailedPrecondition, "etcdserver: bad leader transferee";
+    PermissionDenied => PermissionDenied, "etcdserver: permission denied";
+    InvalidAuthToken => Unauthenticated, "etcdserver: invalid auth token";
+    NoLeader => Unavailable, "etcdserver: no leader";
+    LeaderChanged => Unavailable, "etcdserver: leader changed";
+    Stopped => Unavailable, "etcdserver: server stopped";
+    Timeout => Unavailable, "etcdserver: request timed out";
+    TimeoutLeaderFail => Unavailable,
+        "etcdserver: request timed out, possibly due to previous leader failure";
+    TimeoutConnectionLost => Unavailable,
+        "etcdserver: request timed out, possibly due to connection lost";
+    TimeoutWaitApplied => Unavailable,
+        "etcdserver: request timed out, waiting for the applied index took too long";
+    Unhealthy => Unavailable, "etcdserver: unhealthy cluster";
+    Corrupt => DataLoss, "etcdserver: corrupt cluster";
+    WatchCanceled => Cancelled, "etcdserver: watch canceled";
+    // A context error of the server leaves it without the prefix.
+    DeadlineExceeded => DeadlineExceeded, "context deadline exceeded";
+    ContextCanceled => Cancelled, "context canceled";
+    TimeoutLeaderTransfer => Unknown,
+        "etcdserver: request timed out, leader transfer took too long";
+    UnknownMethod => Unknown, "etcdserver: unknown method";
+    StreamSort => Unimplemented, "RangeStream does not support custom sort orders";
+    StreamFilter => Unimplemented, "RangeStream does not support revision filters";
+    // Not etcd's: it dies of such a request. Named in the table of deviations.
+    UnknownAlarmAction => InvalidArgument, "etcdserver: unknown alarm action";
+    // Not etcd's, which keeps any number of them.
+    TooManyAlarms => ResourceExhausted, "mainstay: too many alarms";
+    // Not etcd's: a local failure of the store, logged where it is found.
+    Storage => Internal, "mainstay: the store failed, see the log of this member";
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Status {
+        Status::new(error.code(), error.text())
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Names Go's gRPC gives the seventeen codes, in the order of their numbers: the values of the
+/// `grpc_code` label.
+pub const CODE_NAMES: [&str; 17] = [
+    "OK",
+    "Canceled",
+    "Unknown",
+    "InvalidArgument",
+    "DeadlineExceeded",
+    "NotFound",
+    "AlreadyExists",
+    "PermissionDenied",
+    "ResourceExhausted",
+    "FailedPrecondition",
+    "Aborted",
+    "OutOfRange",
+    "Unimplemented",
+    "Internal",
+    "Unavailable",
+    "DataLoss",
+    "Unauthenticated",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The contract of reference texts, kept apart from the table so that a slip of the pen in
+    /// either is seen.
+    const CONTRACT: &[(i32, &str)] = &[
+        (3, "key is not provided"),
+        (3, "key not found"),
+        (3, "value is provided"),
+        (3, "lease is provided"),
+        (3, "too many operations in txn request"),
+        (3, "duplicate key given in txn request"),
+        (3, "invalid client api version"),
+        (3, "invalid sort option"),
+        (3, "request is too large"),
+        (3, "authentication failed, invalid user ID or password"),
+        (11, "mvcc: required revision has been compacted"),
+        (11, "mvcc: required revision is a future revision"),
+        (11, "too large lease TTL"),
+        (8, "mvcc: database space exceeded"),
+        (8, "too many requests"),
+        (5, "requested lease not found"),
+        (5, "member not found"),
+        (9, "lease already exists"),
+        (9, "authentication is not enabled"),
+        (9, "not leader"),
+        (9, "rpc not supported for learner"),
+        (9, "bad leader transferee"),
+        (14, "no leader"),
+        (14, "leader changed"),
+        (14, "server stopped"),
+        (14, "request timed out"),
+        (
+            14,
+            "request timed out, possibly due to previous leader failure",
+        ),
+        (
+            14,
+            "request timed out, waiting for the applied index took too long",
+        ),
+        (15, "corrupt cluster"),
+        (1, "watch canceled"),
+        (2, "request timed out, leader transfer took too long"),
+    ];
+
+    #[test]
+    fn texts_and_codes_are_etcds() {
+        for (code, text) in CONTRACT {
+            let whole = format!("etcdserver: {text}");
+            let error = Error::ALL.iter().find(|error| error.text() == whole);
+            let error = error.unwrap_or_else(|| panic!("{whole} is missing"));
+            assert_eq!(error.code() as i32, *code, "{whole}");
+        }
+    }
+
+    #[test]
+    fn context_errors_carry_no_prefix() {
+        assert_eq!(Error::DeadlineExceeded.text(), "context deadline exceeded");
+        assert_eq!(Error::DeadlineExceeded.code() as i32, 4);
+    }
+
+    #[test]
+    fn no_text_stands_twice() {
+        for (at, error) in Error::ALL.iter().enumerate() {
+            assert!(
+                Error::ALL[..at]
+                    .iter()
+                    .all(|other| other.text() != error.text()),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Counts calls: started, messages each way, and how each ended.
+//!
+//! The counters of a method are found by its number, so a request hashes no label.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tonic::Code;
+
+use crate::error::CODE_NAMES;
+
+/// Counters of every method, and of all bytes of messages.
+pub struct Calls {
+    methods: Vec<MethodCounters>,
+    pub received_bytes: AtomicU64,
+    pub sent_bytes: AtomicU64,
+}
+
+/// Counters of one method.
+#[derive(Default)]
+pub struct MethodCounters {
+    pub started: AtomicU64,
+    pub received: AtomicU64,
+    pub sent: AtomicU64,
+    /// By the number of the code.
+    pub handled: [AtomicU64; CODE_NAMES.len()],
+}
+
+impl Calls {
+    pub fn new(methods: usize) -> Arc<Calls> {
+        Arc::new(Calls {
+            methods: (0..methods).map(|_| MethodCounters::default()).collect(),
+            received_bytes: AtomicU64::new(0),
+            sent_bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// Counts a call of the method with this number and follows it to its end.
+    pub fn start(self: &Arc<Self>, method: usize) -> Call {
+        let call = Call {
+            calls: self.clone(),
+            method,
+            ended: false,
+        };
+        call.count(|counters| &counters.started);
+        call
+    }
+
+    /// The counters of a method.
+    pub fn method(&self, method: usize) -> Option<&MethodCounters> {
+        self.methods.get(method)
+    }
+}
+
+/// One call under way. Dropped before its end, it was canceled: the client has gone.
+pub struct Call {
+    calls: Arc<Calls>,
+    method: usize,
+    ended: bool,
+}
+
+impl Call {
+    /// Counts what comes in, apart from the call's end.
+    pub fn tally(&self) -> Tally {
+        Tally {
+            calls: self.calls.clone(),
+            method: self.method,
+        }
+    }
+
+    /// A message of so many bytes goes out.
+    pub fn sent(&self, bytes: usize) {
+        self.calls.sent_bytes.fetch_add(bytes as u64, Relaxed);
+        self.count(|counters| &counters.sent);
+    }
+
+    /// The call has ended; only the first end counts.
+    pub fn end(&mut self, code: Code) {
+        if !self.ended {
+            self.ended = true;
+            if let Some(counters) = self.calls.method(self.method)
+                && let Some(counter) = counters.handled.get(code as usize)
+            {
+                counter.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    fn count(&self, which: impl Fn(&MethodCounters) -> &AtomicU64) {
+        if let Some(counters) = self.calls.method(self.method) {
+            which(counters).fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Counts the messages of one call that come in.
+pub struct Tally {
+    calls: Arc<Calls>,
+    method: usize,
+}
+
+impl Tally {
+    /// A message of so many bytes has come in.
+    pub fn received(&self, bytes: usize) {
+        self.calls.received_bytes.fetch_add(bytes as u64, Relaxed);
+        if let Some(counters) = self.calls.method(self.method) {
+            counters.received.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.end(Code::Cancelled);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_call_ends_once() {
+        let calls = Calls::new(2);
+        let mut call = calls.start(1);
+        call.tally().received(10);
+        call.sent(20);
+        call.end(Code::NotFound);
+        call.end(Code::Ok);
+        drop(call);
+        drop(calls.start(1));
+        let counters = calls.method(1).unwrap();
+        assert_eq!(counters.started.load(Relaxed), 2);
+        assert_eq!(counters.handled[Code::NotFound as usize].load(Relaxed), 1);
+        assert_eq!(counters.handled[Code::Cancelled as usize].load(Relaxed), 1);
+        assert_eq!(counters.handled[Code::Ok as usize].load(Relaxed), 0);
+        assert_eq!(calls.sent_bytes.load(Relaxed), 20);
+    }
+}

@@ -1,0 +1,115 @@
+//! Serves connections: HTTP/2 with large windows for gRPC, HTTP/1 for the rest.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use ::http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::context::Context;
+use crate::dispatch;
+use crate::grpc::Body;
+use crate::http::{self, Listener};
+use crate::limits::{
+    CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES, HTTP1_BUFFER_BYTES, SEND_BUFFER_BYTES,
+    STREAM_WINDOW_BYTES,
+};
+
+/// The API of one member; clones are cheap.
+#[derive(Clone)]
+pub struct Api {
+    context: Arc<Context>,
+    builder: Arc<Builder<TokioExecutor>>,
+}
+
+/// How a connection came to its end.
+#[derive(Debug)]
+pub enum Connection {
+    /// Closed by the client or, after the last request, by us.
+    Closed,
+    /// Broke, or spoke no HTTP.
+    Broken(String),
+}
+
+impl Api {
+    pub fn new(context: Arc<Context>) -> Api {
+        let builder = Arc::new(builder(&context));
+        Api { context, builder }
+    }
+
+    /// Serves one accepted connection until it closes. Once `stop` is ready no new request is
+    /// taken and the connection ends with its last one; whoever calls cuts it if that lasts too
+    /// long.
+    pub async fn serve<I>(
+        &self,
+        io: I,
+        listener: Listener,
+        stop: impl Future<Output = ()>,
+    ) -> Connection
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let context = self.context.clone();
+        let service = service_fn(move |request: Request<Incoming>| {
+            let context = context.clone();
+            async move { Ok::<_, Infallible>(answer(context, request, listener).await) }
+        });
+        let connection = self.builder.serve_connection(TokioIo::new(io), service);
+        let mut connection = pin!(connection);
+        let mut stop = pin!(stop);
+        let mut stopping = false;
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = stop.as_mut(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        };
+        match ended {
+            Ok(()) => Connection::Closed,
+            Err(error) => Connection::Broken(error.to_string()),
+        }
+    }
+}
+
+async fn answer(
+    context: Arc<Context>,
+    request: Request<Incoming>,
+    listener: Listener,
+) -> Response<Body> {
+    if listener == Listener::Client && dispatch::is_grpc(&request) {
+        return dispatch::grpc(context, request).await;
+    }
+    Box::pin(http::answer(&context, &request, listener)).await
+}
+
+fn builder(context: &Context) -> Builder<TokioExecutor> {
+    let limits = &context.limits;
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .max_buf_size(HTTP1_BUFFER_BYTES);
+    let interval = Some(limits.keepalive_interval).filter(|interval| !interval.is_zero());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(limits.concurrent_streams)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .max_header_list_size(HEADER_LIST_BYTES)
+        .keep_alive_interval(interval)
+        .keep_alive_timeout(limits.keepalive_timeout)
+        // grpc-go sends none, and it would be formatted anew every second.
+        .auto_date_header(false);
+    builder
+}

@@ -1,0 +1,157 @@
+//! KV: Range, Put, DeleteRange, Txn, Compact. RangeStream is in `stream.rs`.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use mainstay_apply::Outcome;
+use mainstay_proto::entry::command::Body;
+use mainstay_proto::etcdserverpb::{
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
+    PutResponse, RangeRequest, TxnRequest, TxnResponse,
+};
+use prost::Message;
+use tonic::Status;
+
+pub use super::stream::range_stream;
+use super::{list, read_txn};
+use crate::context::Context;
+use crate::error::Error;
+use crate::grpc::Coding;
+use crate::{check, header};
+
+/// Puts one key.
+pub async fn put(context: Arc<Context>, request: PutRequest) -> Result<PutResponse, Status> {
+    let started = Instant::now();
+    let answer = put_key(&context, request).await;
+    context
+        .observed
+        .put_seconds
+        .observe(started, answer.is_ok());
+    answer
+}
+
+async fn put_key(context: &Context, request: PutRequest) -> Result<PutResponse, Status> {
+    check::put(&request)?;
+    let encoded = request.encoded_len();
+    match context.propose(Body::Put(request), encoded).await? {
+        Outcome::Put(mut response) => {
+            response.header = header::complete(&context.node, response.header);
+            Ok(response)
+        }
+        _ => Err(mismatch("put")),
+    }
+}
+
+/// Reads keys, by default so that every write answered before is seen.
+pub async fn range(
+    context: Arc<Context>,
+    request: RangeRequest,
+    coding: Coding,
+) -> Result<Bytes, Status> {
+    let started = Instant::now();
+    let answer = range_keys(&context, request, coding).await;
+    context
+        .observed
+        .range_seconds
+        .observe(started, answer.is_ok());
+    answer
+}
+
+async fn range_keys(
+    context: &Context,
+    request: RangeRequest,
+    coding: Coding,
+) -> Result<Bytes, Status> {
+    if !request.serializable && context.node.is_learner() {
+        return Err(Error::NotSupportedForLearner.into());
+    }
+    check::range(&request)?;
+    if !request.serializable {
+        context.read_barrier().await?;
+    }
+    list::answer(context, request, coding).await
+}
+
+/// Deletes a key or a range.
+pub async fn delete_range(
+    context: Arc<Context>,
+    request: DeleteRangeRequest,
+) -> Result<DeleteRangeResponse, Status> {
+    let started = Instant::now();
+    let answer = delete_keys(&context, request).await;
+    context
+        .observed
+        .delete_seconds
+        .observe(started, answer.is_ok());
+    answer
+}
+
+async fn delete_keys(
+    context: &Context,
+    request: DeleteRangeRequest,
+) -> Result<DeleteRangeResponse, Status> {
+    check::delete_range(&request)?;
+    let encoded = request.encoded_len();
+    match context.propose(Body::DeleteRange(request), encoded).await? {
+        Outcome::DeleteRange(mut response) => {
+            response.header = header::complete(&context.node, response.header);
+            Ok(response)
+        }
+        _ => Err(mismatch("delete range")),
+    }
+}
+
+/// Compares and then reads or writes, all at one revision.
+pub async fn txn(context: Arc<Context>, request: TxnRequest) -> Result<TxnResponse, Status> {
+    let started = Instant::now();
+    let answer = txn_ops(&context, request).await;
+    context
+        .observed
+        .txn_seconds
+        .observe(started, answer.is_ok());
+    answer
+}
+
+async fn txn_ops(context: &Context, request: TxnRequest) -> Result<TxnResponse, Status> {
+    check::txn(&request, context.limits.txn_ops)?;
+    if mainstay_apply::is_read_only(&request) {
+        return read_txn::answer(context, request).await;
+    }
+    let encoded = request.encoded_len();
+    match context.propose(Body::Txn(request), encoded).await? {
+        Outcome::Txn(mut response) => {
+            response.header = header::complete(&context.node, response.header);
+            Ok(response)
+        }
+        _ => Err(mismatch("txn")),
+    }
+}
+
+/// Forgets the history before a revision.
+pub async fn compact(
+    context: Arc<Context>,
+    request: CompactionRequest,
+) -> Result<CompactionResponse, Status> {
+    let encoded = request.encoded_len();
+    match context.propose(Body::Compact(request), encoded).await? {
+        Outcome::Compact { revision } => {
+            if request.physical {
+                let wanted = request.revision;
+                context
+                    .scan(move |store| Ok(store.wait_compacted(wanted).map_err(Error::from)?))
+                    .await?;
+            }
+            Ok(CompactionResponse {
+                header: Some(header::at(&context.node, revision)),
+            })
+        }
+        _ => Err(mismatch("compact")),
+    }
+}
+
+/// Apply answered a command with the outcome of another kind: a defect of ours.
+pub(super) fn mismatch(command: &'static str) -> Status {
+    tracing::error!(command, "apply answered with another command's outcome");
+    Error::Storage.into()
+}

@@ -1,0 +1,153 @@
+//! Lease: granting and revoking go through consensus; renewing and asking go to the leader, who
+//! alone counts time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mainstay_apply::Outcome;
+use mainstay_proto::entry::{LeaseRevoke, command::Body};
+use mainstay_proto::etcdserverpb::{
+    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
+    LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseStatus,
+    LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+};
+use prost::Message;
+use tonic::Status;
+
+use super::{kv::mismatch, leader};
+use crate::context::Context;
+use crate::dispatch::Incoming;
+use crate::error::Error;
+use crate::grpc::{MessageStream, Messages};
+use crate::header;
+use crate::metadata::Caller;
+
+/// Grants a lease; id 0 lets this member choose one.
+pub async fn grant(
+    context: Arc<Context>,
+    mut request: LeaseGrantRequest,
+) -> Result<LeaseGrantResponse, Status> {
+    if request.id == 0 {
+        request.id = random_id();
+    }
+    request.ttl = context.leases.raised_ttl(request.ttl);
+    let encoded = request.encoded_len();
+    match context.propose(Body::LeaseGrant(request), encoded).await? {
+        Outcome::LeaseGrant(mut response) => {
+            response.header = Some(context.header());
+            Ok(response)
+        }
+        _ => Err(mismatch("lease grant")),
+    }
+}
+
+/// A positive id; the entry carries it, so all members agree.
+fn random_id() -> i64 {
+    loop {
+        let id = rand::random::<i64>() & i64::MAX;
+        if id != 0 {
+            return id;
+        }
+    }
+}
+
+/// Revokes a lease and deletes its keys.
+pub async fn revoke(
+    context: Arc<Context>,
+    request: LeaseRevokeRequest,
+) -> Result<LeaseRevokeResponse, Status> {
+    let encoded = request.encoded_len();
+    let revoke = LeaseRevoke {
+        id: request.id,
+        expired_in_term: 0,
+    };
+    match context.propose(Body::LeaseRevoke(revoke), encoded).await? {
+        Outcome::LeaseRevoke { revision } => Ok(LeaseRevokeResponse {
+            header: Some(header::at(&context.node, revision)),
+        }),
+        _ => Err(mismatch("lease revoke")),
+    }
+}
+
+/// Renews leases, one answer for each request, until the client closes its side.
+pub async fn keep_alive<B: Incoming>(
+    context: Arc<Context>,
+    mut messages: Messages<B>,
+    caller: Caller,
+) -> Result<MessageStream, Status> {
+    let shared = context.clone();
+    let answers = async_stream::try_stream! {
+        while let Some(request) = messages.next::<LeaseKeepAliveRequest>().await? {
+            let answer = renew(&shared, request.id).await?;
+            yield Bytes::from(answer.encode_to_vec());
+        }
+    };
+    Ok(leader::guard(context, caller, Box::pin(answers)))
+}
+
+async fn renew(context: &Context, id: i64) -> Result<LeaseKeepAliveResponse, Status> {
+    // The revision is taken first: by the time the lease is renewed its keys may have changed,
+    // and a client that resumes from here must not miss that (etcd).
+    let header = context.header();
+    let ttl = context
+        .node
+        .lease_renew(id, context.deadline())
+        .await
+        .map_err(Error::from)?;
+    Ok(LeaseKeepAliveResponse {
+        header: Some(header),
+        id,
+        ttl,
+    })
+}
+
+/// How long a lease has left; -1 for one that does not exist.
+pub async fn time_to_live(
+    context: Arc<Context>,
+    request: LeaseTimeToLiveRequest,
+) -> Result<LeaseTimeToLiveResponse, Status> {
+    let deadline = context.deadline();
+    let (ttl, granted_ttl) = context
+        .node
+        .lease_ttl(request.id, deadline)
+        .await
+        .map_err(Error::from)?;
+    let mut response = LeaseTimeToLiveResponse {
+        id: request.id,
+        ttl,
+        granted_ttl,
+        ..Default::default()
+    };
+    if request.keys && ttl >= 0 {
+        context.read_barrier().await?;
+        response.keys = context.leases.keys(request.id).unwrap_or_default();
+    }
+    response.header = Some(context.header());
+    Ok(response)
+}
+
+/// Lists the leases, the one that ends first in front.
+pub async fn leases(
+    context: Arc<Context>,
+    _: LeaseLeasesRequest,
+) -> Result<LeaseLeasesResponse, Status> {
+    let ids = context
+        .node
+        .lease_list(context.deadline())
+        .await
+        .map_err(Error::from)?;
+    Ok(LeaseLeasesResponse {
+        header: Some(context.header()),
+        leases: ids.into_iter().map(|id| LeaseStatus { id }).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_positive() {
+        assert!((0..1000).all(|_| random_id() > 0));
+    }
+}
