@@ -1,3 +1,20 @@
+//! etcd's HashKV: equal on members and clusters that hold the same history.
+//!
+//! CRC-32C over the bytes `key`, then over every revision up to the one asked for: its key in
+//! etcd's bucket and its record as etcd marshals it. Revisions at or below the compact revision
+//! count only if they are the newest of a key alive at the revision asked for, and a tombstone at
+//! the compact revision never does. So it does not matter how far removal has come.
+
+use mainstay_proto::mvccpb::KeyValue;
+use prost::Message;
+
+use crate::{
+    Error, range::Bounds, reader::Reader, record::Record, revision::Revision, store::Inner,
+};
+
+/// Name of etcd's bucket, which seeds the hash.
+const SEED: &[u8] = b"key";
+
 /// Answer of HashKV.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashKv {
@@ -6,4 +23,115 @@ pub struct HashKv {
     pub compact_revision: i64,
     /// The revision that was hashed.
     pub hash_revision: i64,
+}
+
+pub(crate) fn hash_kv(inner: &Inner, revision: i64) -> Result<HashKv, Error> {
+    // As in etcd, a stored hash answers even where its revision is compacted by now.
+    if let Some(hash) = inner.compactor.hash_of(revision) {
+        return Ok(hash);
+    }
+    let _hold = inner.compactor.hold();
+    let (current, compact_revision) = {
+        let shared = inner.shared.read();
+        (shared.revision, shared.compact)
+    };
+    if revision > 0 && revision < compact_revision {
+        return Err(Error::Compacted);
+    }
+    if revision > current {
+        return Err(Error::FutureRevision);
+    }
+    let hash_revision = if revision == 0 { current } else { revision };
+    let hash = compute(inner, hash_revision, compact_revision)?;
+    Ok(HashKv {
+        hash,
+        compact_revision,
+        hash_revision,
+    })
+}
+
+/// Hashes the store at `main`, as it is when compacted to `compact`. The caller sees to it that
+/// nothing is removed meanwhile.
+pub(crate) fn compute(inner: &Inner, main: i64, compact: i64) -> Result<u32, Error> {
+    let mut crc = crc32c::crc32c(SEED);
+    if main < 0 {
+        return Ok(crc);
+    }
+    let survivors = survivors(inner, main, compact)?;
+    let mut survivors = survivors.iter().peekable();
+    let mut buffer = Vec::new();
+    for record in inner
+        .db
+        .records(Revision::default(), Revision::last_of(main))
+    {
+        let record = record?;
+        if record.revision.main <= compact {
+            while survivors.next_if(|r| **r < record.revision).is_some() {}
+            if survivors.peek() != Some(&&record.revision) {
+                continue;
+            }
+        }
+        if record.tombstone && record.revision.main == compact {
+            continue;
+        }
+        buffer.clear();
+        bucket_row(record, &mut buffer);
+        crc = crc32c::crc32c_append(crc, &buffer);
+    }
+    Ok(crc)
+}
+
+/// Revisions not after `compact` that count, in order.
+fn survivors(inner: &Inner, main: i64, compact: i64) -> Result<Vec<Revision>, Error> {
+    let alive_at = |main: i64| {
+        let (mut revisions, mut keys) = (Vec::new(), 0u64);
+        let all = Bounds::Span {
+            from: &[],
+            end: None,
+        };
+        Reader { inner, own: None }.scan(&all, main, usize::MAX, |hit| {
+            keys += 1;
+            if hit.latest.main <= compact {
+                revisions.push(hit.latest.revision());
+            }
+        })?;
+        Ok::<_, Error>((revisions, keys))
+    };
+    let (mut revisions, keys) = alive_at(main)?;
+    if keys == 0 && compact > 0 {
+        // etcd then skips nothing it still has, which is what the compaction has left.
+        revisions = alive_at(compact)?.0;
+    }
+    revisions.sort_unstable();
+    Ok(revisions)
+}
+
+/// Key and value of the row etcd's backend has for a record.
+fn bucket_row(record: Record, out: &mut Vec<u8>) {
+    out.extend_from_slice(&record.revision.main.to_be_bytes());
+    out.push(b'_');
+    out.extend_from_slice(&i64::from(record.revision.sub).to_be_bytes());
+    let kv = match record.tombstone {
+        true => {
+            out.push(b't');
+            KeyValue {
+                key: record.key,
+                ..KeyValue::default()
+            }
+        }
+        false => record.into_kv(),
+    };
+    out.reserve(kv.encoded_len());
+    // Encoding into memory cannot fail once there is room.
+    let _ = kv.encode(out);
+}
+
+pub(crate) fn hash(inner: &Inner) -> Result<u32, Error> {
+    let mut crc = 0;
+    for row in inner.db.rows(&[]) {
+        let (key, value) = row?;
+        crc = crc32c::crc32c_append(crc, &key);
+        crc = crc32c::crc32c_append(crc, &value);
+    }
+    Ok(crc)
 }

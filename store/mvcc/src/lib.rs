@@ -6,17 +6,30 @@
 //!
 //! This crate must not know gRPC, must not read a clock, a random number or the environment, and
 //! touches no file outside its own directory: equal batches give equal stores on every member.
-//! The format on disk is in `store/mvcc/README.md`; read `batch.rs` next, then `range.rs`.
+//! The format on disk is in `store/mvcc/README.md`; read `batch.rs` next, then `reader.rs`.
 
+mod accounting;
 mod batch;
+mod compaction;
+mod db;
+mod directory;
 mod error;
 mod hash;
 mod history;
+mod index;
 mod mutation;
+mod open;
+mod pending;
 mod range;
+mod reader;
+mod record;
+mod revision;
+mod schema;
 mod snapshot;
+mod state;
 mod stats;
 mod store;
+mod varint;
 mod view;
 
 pub use batch::{Batch, Writer};

@@ -1,24 +1,41 @@
+//! One revision, read in chunks.
+
 use bytes::Bytes;
 use mainstay_proto::mvccpb::KeyValue;
 
-use crate::Error;
+use crate::{
+    Error, Store,
+    range::Bounds,
+    reader::{Hit, Moment},
+};
 
-/// The store at one revision, read in chunks. Pins nothing: a compaction beyond the revision
-/// ends it with [`Error::Compacted`].
+/// The store at one revision. It holds nothing back: a compaction beyond the revision ends it with
+/// [`Error::Compacted`].
 #[derive(Clone)]
-pub struct View;
+pub struct View {
+    store: Store,
+    moment: Moment,
+}
 
-#[allow(unused_variables)]
 impl View {
-    pub fn revision(&self) -> i64 {
-        todo!()
+    pub(crate) fn new(store: Store, moment: Moment) -> View {
+        View { store, moment }
     }
+
+    pub fn revision(&self) -> i64 {
+        self.moment.main
+    }
+
     /// Revision of the store when the view was made.
     pub fn store_revision(&self) -> i64 {
-        todo!()
+        self.moment.current
     }
-    /// At most `limit` (>0) records with `from <= key` and inside `range_end` (etcd's rules, but an empty end means one key). The next chunk
-    /// starts at the last key plus a zero byte; fewer than `limit` means the end.
+
+    /// At most `limit` records from `from` on, bounded by `range_end` as in a range request (empty
+    /// means the one key). Fewer than `limit` are the last; else the next chunk begins at
+    /// [`View::after`] the last key. With `keys_only` value and lease are left out.
+    ///
+    /// Errors: `Compacted`, also when a compaction overtook this very chunk.
     pub fn range_chunk(
         &self,
         from: &[u8],
@@ -26,13 +43,26 @@ impl View {
         limit: usize,
         keys_only: bool,
     ) -> Result<Vec<KeyValue>, Error> {
-        todo!()
+        let reader = self.store.reader();
+        let hits = reader.gather(&Bounds::new(from, range_end), &self.moment, limit)?;
+        let kvs = match keys_only {
+            true => hits.into_iter().map(Hit::into_bare_kv).collect(),
+            false => reader.fetch(hits, &self.moment)?,
+        };
+        reader.check(&self.moment)?;
+        Ok(kvs)
     }
+
+    /// Keys in the range at this revision.
     pub fn count(&self, key: &[u8], range_end: &[u8]) -> Result<i64, Error> {
-        todo!()
+        let reader = self.store.reader();
+        let count = reader.count(&Bounds::new(key, range_end), &self.moment)?;
+        reader.check(&self.moment)?;
+        Ok(count as i64)
     }
-    /// First key after `key`, for the next chunk.
+
+    /// The first key after `key`.
     pub fn after(key: &[u8]) -> Bytes {
-        todo!()
+        [key, &[0]].concat().into()
     }
 }
