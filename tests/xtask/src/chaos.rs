@@ -8,11 +8,11 @@ use crate::{peers, up};
 /// Builds the server and hands every argument to `mainstay-chaos`.
 pub fn run(arguments: &[String]) -> Result<()> {
     let folder = peers::ensure(peers::ETCD)?;
-    up::build_server()?;
+    let program = up::build_server()?;
     let status = places::cargo(&["run", "--quiet", "--package", "mainstay-chaos", "--"])?
         .args(arguments)
         .env("MAINSTAY_PEERS", folder)
-        .env("MAINSTAY_BIN", places::built("debug", "mainstay")?)
+        .env("MAINSTAY_BIN", program)
         .status()
         .context("cannot run cargo")?;
     if !status.success() {

@@ -25,7 +25,7 @@ struct Chore {
 const CHORES: &[Chore] = &[
     Chore {
         name: "up",
-        about: "start a cluster on loopback and keep it until Ctrl-C [--members N] [--reset]",
+        about: "start a cluster on loopback and keep it until Ctrl-C [--members N] [--reset] [--port P]",
         run: up::run,
     },
     Chore {

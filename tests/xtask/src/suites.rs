@@ -151,9 +151,9 @@ pub const SUITES: &[Suite] = &[
         budget: minutes(2),
         steps: &[deny(&[
             "--workspace",
-            "check",
             "--config",
             ".deny.toml",
+            "check",
             "licenses",
             "bans",
             "sources",

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, IsTerminal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ const REFRESH: Duration = Duration::from_secs(5);
 struct Wish {
     members: usize,
     reset: bool,
+    /// Client port of the first member, if etcd's usual ones are taken.
+    port: Option<u16>,
 }
 
 pub fn run(arguments: &[String]) -> Result<()> {
@@ -29,13 +31,13 @@ pub fn run(arguments: &[String]) -> Result<()> {
     interrupt::listen()?;
     setup::check_tools()?;
     let etcdctl = peers::ensure(peers::ETCD)?.join("etcdctl");
-    build_server()?;
+    let program = build_server()?;
 
     let folder = places::cache()?.join("up").join(wish.members.to_string());
     let plan = Plan {
-        program: places::built("debug", "mainstay")?,
+        program,
         folder: folder.clone(),
-        ports: Plan::default_ports(wish.members),
+        ports: ports(&wish)?,
         token: format!("mainstay-up-{}", wish.members),
         flags: Vec::new(),
     };
@@ -66,6 +68,7 @@ fn parse(arguments: &[String]) -> Result<Wish> {
     let mut wish = Wish {
         members: 3,
         reset: false,
+        port: None,
     };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
@@ -78,14 +81,37 @@ fn parse(arguments: &[String]) -> Result<Wish> {
                     _ => bail!("--members takes 1, 3 or 5"),
                 };
             }
-            other => bail!("unknown argument '{other}'; there are --members N and --reset"),
+            "--port" => match rest.next().and_then(|text| text.parse().ok()) {
+                Some(port) => wish.port = Some(port),
+                None => bail!("--port takes a port number"),
+            },
+            other => bail!("unknown argument '{other}'; there are --members, --reset, --port"),
         }
     }
     Ok(wish)
 }
 
-/// The build of everyday work, the same that tests and chaos use.
-pub fn build_server() -> Result<()> {
+/// etcd's usual ports, or pairs that begin with the port asked for and lie ten apart.
+fn ports(wish: &Wish) -> Result<Vec<(u16, u16)>> {
+    let Some(first) = wish.port else {
+        return Ok(Plan::default_ports(wish.members));
+    };
+    let pair = |index: u16| {
+        let client = first.checked_add(index.checked_mul(10)?)?;
+        Some((client, client.checked_add(1)?))
+    };
+    let members = u16::try_from(wish.members)?;
+    (0..members)
+        .map(|index| pair(index).context("--port is too high"))
+        .collect()
+}
+
+/// The server of the everyday build, the same that tests and chaos use. `MAINSTAY_BIN` names
+/// another, which is then not built.
+pub fn build_server() -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os("MAINSTAY_BIN") {
+        return Ok(PathBuf::from(program));
+    }
     println!("building mainstay (the first time RocksDB too, a quarter of an hour on two cores)");
     let status = places::cargo(&["build", "--package", "mainstay-server"])?
         .status()
@@ -93,7 +119,7 @@ pub fn build_server() -> Result<()> {
     if !status.success() {
         bail!("the build failed");
     }
-    Ok(())
+    places::built("debug", "mainstay")
 }
 
 fn print_lines_to_try(etcdctl: &Path, endpoints: &[String]) {
@@ -113,7 +139,7 @@ fn print_lines_to_try(etcdctl: &Path, endpoints: &[String]) {
     println!();
 }
 
-/// Shows the table until a signal comes or a member ends. On a terminal it is drawn anew in place
+/// Shows the table until a signal comes. On a terminal it is drawn anew in place
 /// every few seconds and below on Enter; elsewhere it is printed once.
 fn attend(etcdctl: &Path, cluster: &mut Cluster) -> Result<()> {
     let endpoints = cluster.endpoints();
@@ -121,10 +147,8 @@ fn attend(etcdctl: &Path, cluster: &mut Cluster) -> Result<()> {
     let keys = terminal.then(lines_typed);
     let mut drawn: Option<Instant> = None;
     while !interrupt::asked() {
-        for member in &mut cluster.members {
-            if let Some(status) = member.ended()? {
-                bail!("{}", member.obituary(status));
-            }
+        if bury(cluster)? {
+            drawn = None;
         }
         let pressed = keys.as_ref().is_some_and(|keys| keys.try_recv().is_ok());
         let due = drawn.is_none_or(|then| terminal && then.elapsed() > REFRESH);
@@ -144,6 +168,24 @@ fn attend(etcdctl: &Path, cluster: &mut Cluster) -> Result<()> {
         std::thread::sleep(process::POLL);
     }
     Ok(())
+}
+
+/// Says so when members have ended by themselves, which is worth a look but leaves the others to
+/// try; an error once none is left. True if there was one.
+fn bury(cluster: &mut Cluster) -> Result<bool> {
+    let before = cluster.members.len();
+    let mut left = Vec::new();
+    for mut member in cluster.members.drain(..) {
+        match member.ended()? {
+            Some(status) => println!("\n{}\n", member.obituary(status)),
+            None => left.push(member),
+        }
+    }
+    cluster.members = left;
+    if cluster.members.is_empty() {
+        bail!("no member is left");
+    }
+    Ok(cluster.members.len() < before)
 }
 
 /// One message a line typed. The thread ends with the program.
