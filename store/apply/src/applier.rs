@@ -1,9 +1,27 @@
-use mainstay_lease::Leases;
-use mainstay_mvcc::{RangeResult, Store, Writer};
-use mainstay_proto::etcdserverpb::{RangeResponse, TxnRequest, TxnResponse};
+//! Committed entries in, one commit, then publication.
+
+use std::fmt;
+
+use bytes::Bytes;
+use mainstay_lease::{Applying, Leases};
+use mainstay_mvcc::{Batch, Change, Store, Writer};
+use mainstay_proto::entry::command::Body;
 use mainstay_watch::Hub;
 
-use crate::{AppliedEntry, AppliedState, ApplyError, Error, View, Waiters};
+use crate::{
+    AppliedEntry, AppliedState, EntryPayload, Error, LogPosition, Outcome, Reply, View, Waiters,
+    alarm::{self, Alarms},
+    compact,
+    context::Context,
+    delete,
+    entry::{self, Request},
+    error::{Failure, Refusable},
+    lease,
+    publish::{self, Members},
+    put,
+    quota::Quota,
+    txn,
+};
 
 /// How entries are applied; every member of a cluster must be given the same quota.
 #[derive(Debug, Clone)]
@@ -14,10 +32,23 @@ pub struct ApplyOptions {
     pub quota_bytes: i64,
 }
 
-pub struct Applier;
+/// Owns the one writer of the store. Runs wherever raft's state machine runs; an error it returns
+/// means that the member must stop.
+pub struct Applier {
+    member_id: u64,
+    quota: Quota,
+    writer: Writer,
+    hub: Hub,
+    leases: Leases,
+    waiters: Waiters,
+    view: View,
+    applied: AppliedState,
+    alarms: Alarms,
+    members: Members,
+}
 
-#[allow(unused_variables)]
 impl Applier {
+    /// Takes over a store: reads the applied position, leases, alarms and members from it.
     pub fn open(
         options: ApplyOptions,
         store: Store,
@@ -26,31 +57,192 @@ impl Applier {
         leases: Leases,
         waiters: Waiters,
     ) -> Result<Applier, Error> {
-        todo!()
+        let mut applier = Applier {
+            member_id: options.member_id,
+            quota: Quota::new(options.quota_bytes),
+            writer,
+            hub,
+            leases,
+            waiters,
+            view: View::new(store.clone()),
+            applied: AppliedState::default(),
+            alarms: Alarms::default(),
+            members: Members::default(),
+        };
+        applier.load(&store)?;
+        Ok(applier)
     }
-    pub fn applied(&self) -> &AppliedState {
-        todo!()
-    }
-    pub fn view(&self) -> View {
-        todo!()
-    }
+
+    /// Applies entries, in log order, in one commit. On return their effects can be read and the
+    /// requests of this member among them are answered.
     pub fn apply(&mut self, entries: &[AppliedEntry]) -> Result<(), Error> {
-        todo!()
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.writer.set_want_prev(self.hub.wants_prev());
+        let mut applied = self.applied.clone();
+        let mut replies = Vec::new();
+        let mut batch = self.writer.begin();
+        let mut leases = self.leases.applying();
+        let mut tables = Tables {
+            member_id: self.member_id,
+            quota: self.quota,
+            alarms: &mut self.alarms,
+            members: &mut self.members,
+        };
+        for entry in entries {
+            let position = follow(&applied, entry)?;
+            match &entry.payload {
+                EntryPayload::Blank => {}
+                EntryPayload::Membership(bytes) => {
+                    // Copied, as it outlives the buffer the entry came in by far.
+                    applied.membership = Some((position, Bytes::copy_from_slice(bytes)));
+                }
+                EntryPayload::Command(bytes) => {
+                    let request = entry::decode(entry.index, bytes)?;
+                    let reply = tables.command(&mut batch, &mut leases, entry.term, request)?;
+                    replies.extend(reply);
+                }
+            }
+            applied.log = Some(position);
+        }
+        let revision = batch.revision();
+        let changes = batch.commit(applied.encode())?;
+        leases.committed();
+        self.applied = applied;
+        self.publish(revision, changes, replies);
+        Ok(())
     }
+
+    /// How far the store has come.
+    pub fn applied(&self) -> &AppliedState {
+        &self.applied
+    }
+
+    /// The readers' side, good for the life of this applier.
+    pub fn view(&self) -> View {
+        self.view.clone()
+    }
+
+    /// Goes on with the store of an installed snapshot: everything kept in memory is read anew
+    /// and watches are told where the store is now.
     pub fn reset(&mut self, store: Store, writer: Writer) -> Result<(), Error> {
-        todo!()
+        self.writer = writer;
+        self.load(&store)?;
+        self.hub.reset(store);
+        Ok(())
+    }
+
+    fn load(&mut self, store: &Store) -> Result<(), Error> {
+        self.applied = AppliedState::decode(store.applied()?.as_deref())?;
+        self.leases.load(store).map_err(Error::Lease)?;
+        self.alarms = Alarms::load(store)?;
+        self.members = Members::load(store)?;
+        self.view.set_store(store.clone());
+        self.view.set_alarms(self.alarms.list());
+        self.members.show(&self.view);
+        if let Some(position) = self.applied.log {
+            self.view.set_applied(position);
+        }
+        Ok(())
+    }
+
+    /// Watchers first, so that a client that saw its write succeed and then opens a watch here
+    /// starts behind it; waiters last, so that whoever is answered can read everything.
+    fn publish(&mut self, revision: i64, changes: Vec<Change>, replies: Vec<(u64, Reply)>) {
+        if !changes.is_empty() {
+            self.hub.publish(revision, changes);
+        }
+        if self.alarms.take_changed() {
+            self.view.set_alarms(self.alarms.list());
+        }
+        if self.members.take_changed() {
+            self.members.show(&self.view);
+        }
+        if let Some(position) = self.applied.log {
+            self.view.set_applied(position);
+        }
+        self.waiters.fire_all(replies);
     }
 }
 
-#[allow(unused_variables)]
-pub fn read_txn(store: &Store, txn: &TxnRequest) -> Result<TxnResponse, ApplyError> {
-    todo!()
+impl fmt::Debug for Applier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Applier")
+            .field("applied", &self.applied.log)
+            .finish_non_exhaustive()
+    }
 }
-#[allow(unused_variables)]
-pub fn is_read_only(txn: &TxnRequest) -> bool {
-    todo!()
+
+/// What commands change beside the batch and the leases.
+struct Tables<'a> {
+    member_id: u64,
+    quota: Quota,
+    alarms: &'a mut Alarms,
+    members: &'a mut Members,
 }
-#[allow(unused_variables)]
-pub fn range_response(result: RangeResult) -> RangeResponse {
-    todo!()
+
+impl Tables<'_> {
+    /// Applies one command; returns the answer if a request of this member waits for it.
+    fn command(
+        &mut self,
+        batch: &mut Batch<'_>,
+        leases: &mut Applying<'_>,
+        term: u64,
+        request: Request,
+    ) -> Result<Option<(u64, Reply)>, Error> {
+        let Request {
+            proposer,
+            request,
+            body,
+        } = request;
+        let alarms = &mut *self.alarms;
+        let mut context = Context {
+            batch,
+            leases,
+            alarms,
+            proposer,
+            term,
+        };
+        let reply = self
+            .quota
+            .admit(&mut context, &body)
+            .and_then(|()| dispatch(&mut context, self.members, &body))
+            .refused()?;
+        Ok((proposer == self.member_id).then_some((request, reply)))
+    }
+}
+
+fn dispatch(
+    context: &mut Context<'_, '_, '_>,
+    members: &mut Members,
+    body: &Body,
+) -> Result<Outcome, Failure> {
+    match body {
+        Body::Put(request) => put::apply(context, request),
+        Body::DeleteRange(request) => delete::apply(context, request),
+        Body::Txn(request) => txn::apply(context, request),
+        Body::Compact(request) => compact::apply(context, request),
+        Body::LeaseGrant(request) => lease::grant(context, request),
+        Body::LeaseRevoke(request) => lease::revoke(context, request),
+        Body::Alarm(request) => alarm::apply(context, request),
+        Body::Publish(request) => publish::attributes(context, members, request),
+        Body::ClusterVersion(request) => publish::cluster_version(context, members, request),
+    }
+}
+
+/// The position of an entry, which must be the next one: an entry applied twice or left out would
+/// make this member differ from the others for good.
+fn follow(applied: &AppliedState, entry: &AppliedEntry) -> Result<LogPosition, Error> {
+    let position = LogPosition {
+        term: entry.term,
+        index: entry.index,
+    };
+    match applied.log {
+        Some(last) if Some(entry.index) != last.index.checked_add(1) => Err(Error::Gap {
+            index: entry.index,
+            applied: last.index,
+        }),
+        _ => Ok(position),
+    }
 }

@@ -1,10 +1,13 @@
 //! Committed entries as raft hands them over.
 
 use bytes::Bytes;
-use mainstay_proto::entry::{Command, command::Body};
+use mainstay_proto::{
+    entry::{Command, command::Body},
+    etcdserverpb::{TxnRequest, request_op::Request as Op},
+};
 use prost::Message;
 
-use crate::Error;
+use crate::{ApplyError, Error};
 
 /// The format of a [`Command`] that this apply understands.
 pub const FORMAT: u32 = 1;
@@ -25,6 +28,39 @@ pub enum EntryPayload {
     Command(Bytes),
     /// A membership, opaque here: kept with the position of its entry.
     Membership(Bytes),
+}
+
+/// Levels a txn may be nested, itself included. Our decoder follows a message 100 levels deep, a
+/// level of nesting costs two, and an entry that members could not decode would stop them all.
+pub const TXN_DEPTH_MAX: usize = 40;
+
+/// The bytes of a command entry. The one way for a proposer to make them: it refuses what apply
+/// could not decode ([`ApplyError::TooDeep`]) and sets the format.
+pub fn encode(proposer: u64, request: u64, body: Body) -> Result<Bytes, ApplyError> {
+    if let Body::Txn(txn) = &body
+        && !nests_within(txn, TXN_DEPTH_MAX)
+    {
+        return Err(ApplyError::TooDeep);
+    }
+    let command = Command {
+        format: FORMAT,
+        proposer,
+        request,
+        body: Some(body),
+    };
+    Ok(Bytes::from(command.encode_to_vec()))
+}
+
+fn nests_within(txn: &TxnRequest, levels: usize) -> bool {
+    levels > 0
+        && txn
+            .success
+            .iter()
+            .chain(&txn.failure)
+            .all(|op| match &op.request {
+                Some(Op::RequestTxn(inner)) => nests_within(inner, levels - 1),
+                _ => true,
+            })
 }
 
 /// What a command entry says, once understood.
@@ -57,4 +93,65 @@ pub(crate) fn decode(index: u64, bytes: &Bytes) -> Result<Request, Error> {
         request,
         body,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_proto::etcdserverpb::{PutRequest, RequestOp};
+
+    use super::*;
+
+    /// A put inside `levels` txns.
+    fn nested(levels: usize) -> TxnRequest {
+        let put = Op::RequestPut(PutRequest::default());
+        let mut txn = TxnRequest::default();
+        txn.success.push(RequestOp { request: Some(put) });
+        for _ in 1..levels {
+            let inner = RequestOp {
+                request: Some(Op::RequestTxn(txn)),
+            };
+            txn = TxnRequest {
+                failure: vec![inner],
+                ..TxnRequest::default()
+            };
+        }
+        txn
+    }
+
+    #[test]
+    fn the_deepest_txn_that_can_be_proposed_can_be_decoded() {
+        let deepest = encode(1, 2, Body::Txn(nested(TXN_DEPTH_MAX))).expect("within the limit");
+        assert!(decode(9, &deepest).is_ok());
+        let deeper = encode(1, 2, Body::Txn(nested(TXN_DEPTH_MAX + 1)));
+        assert_eq!(deeper, Err(ApplyError::TooDeep));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error() {
+        let good = encode(1, 2, Body::Put(PutRequest::default())).expect("a put");
+        assert!(decode(9, &good).is_ok());
+        let truncated = good.slice(..good.len() - 1);
+        assert!(matches!(
+            decode(9, &truncated),
+            Err(Error::Undecodable { index: 9, .. })
+        ));
+        let newer = Command {
+            format: 2,
+            ..Command::decode(good).expect("own bytes")
+        };
+        let newer = Bytes::from(newer.encode_to_vec());
+        assert!(matches!(
+            decode(9, &newer),
+            Err(Error::UnknownFormat { format: 2, .. })
+        ));
+        let empty = Command {
+            format: FORMAT,
+            ..Command::default()
+        }
+        .encode_to_vec();
+        assert!(matches!(
+            decode(9, &empty.into()),
+            Err(Error::UnknownCommand { .. })
+        ));
+    }
 }

@@ -29,7 +29,7 @@ pub enum ApplyError {
     /// As many alarms stand as may.
     #[error("too many alarms")]
     TooManyAlarms,
-    /// A txn nested deeper than any that passes the checks before a proposal.
+    /// A txn nested deeper than [`crate::TXN_DEPTH_MAX`]; only from [`crate::encode`].
     #[error("txn is nested too deep")]
     TooDeep,
     /// Only from a read outside apply: the store could not be read. Apply itself stops.
@@ -57,4 +57,54 @@ pub enum Error {
     Store(#[from] mainstay_mvcc::Error),
     #[error(transparent)]
     Lease(mainstay_lease::Error),
+}
+
+/// How an apply ends early: with an answer for the client, or for good.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Refused(ApplyError),
+    Fatal(Error),
+}
+
+impl From<ApplyError> for Failure {
+    fn from(error: ApplyError) -> Failure {
+        Failure::Refused(error)
+    }
+}
+
+impl From<mainstay_mvcc::Error> for Failure {
+    fn from(error: mainstay_mvcc::Error) -> Failure {
+        match error {
+            mainstay_mvcc::Error::Compacted => Failure::Refused(ApplyError::Compacted),
+            mainstay_mvcc::Error::FutureRevision => Failure::Refused(ApplyError::FutureRevision),
+            mainstay_mvcc::Error::KeyNotFound => Failure::Refused(ApplyError::KeyNotFound),
+            fatal => Failure::Fatal(Error::Store(fatal)),
+        }
+    }
+}
+
+impl From<mainstay_lease::Error> for Failure {
+    fn from(error: mainstay_lease::Error) -> Failure {
+        match error {
+            mainstay_lease::Error::TtlTooLarge => Failure::Refused(ApplyError::TtlTooLarge),
+            mainstay_lease::Error::Exists => Failure::Refused(ApplyError::LeaseExists),
+            mainstay_lease::Error::NotFound => Failure::Refused(ApplyError::LeaseNotFound),
+            mainstay_lease::Error::Store(error) => Failure::Fatal(Error::Store(error)),
+        }
+    }
+}
+
+/// Separates what a client hears from what stops the member.
+pub(crate) trait Refusable<T> {
+    fn refused(self) -> Result<Result<T, ApplyError>, Error>;
+}
+
+impl<T> Refusable<T> for Result<T, Failure> {
+    fn refused(self) -> Result<Result<T, ApplyError>, Error> {
+        match self {
+            Ok(value) => Ok(Ok(value)),
+            Err(Failure::Refused(error)) => Ok(Err(error)),
+            Err(Failure::Fatal(error)) => Err(error),
+        }
+    }
 }

@@ -9,18 +9,31 @@
 //! slipped through must still not panic. An entry that is not understood is never skipped: it
 //! stops the member. Read `applier.rs` next, then `txn.rs`.
 
+mod alarm;
 mod applier;
+mod compact;
+mod compare;
+mod context;
+mod delete;
 mod entry;
 mod error;
+mod lease;
 mod outcome;
+mod publish;
+mod put;
+mod quota;
+mod read;
 mod state;
+mod txn;
 mod view;
 mod waiters;
 
-pub use applier::{Applier, ApplyOptions, is_read_only, range_response, read_txn};
-pub use entry::{AppliedEntry, EntryPayload, FORMAT};
+pub use applier::{Applier, ApplyOptions};
+pub use entry::{AppliedEntry, EntryPayload, FORMAT, TXN_DEPTH_MAX, encode};
 pub use error::{ApplyError, Error};
 pub use outcome::{Outcome, Reply};
+pub use quota::cost;
+pub use read::{is_read_only, range_response, read_txn};
 pub use state::{AppliedState, LogPosition};
 pub use view::{Attributes, View};
 pub use waiters::Waiters;
