@@ -184,10 +184,10 @@ impl Writer {
         #[cfg(feature = "planted-faults")]
         {
             self.batches += 1;
-        }
-        #[cfg(feature = "planted-faults")]
-        if self.options.faults.ack_before_sync && !self.batches.is_multiple_of(LATE_SYNC_BATCHES) {
-            return Ok(());
+            let late = !self.batches.is_multiple_of(LATE_SYNC_BATCHES);
+            if self.options.faults.ack_before_sync && late {
+                return Ok(());
+            }
         }
         self.segments.sync()
     }

@@ -354,3 +354,92 @@ impl File for PowerCutFile {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(storage: &dyn Storage, path: &Path, len: usize) -> Vec<u8> {
+        let mut buf = vec![0; len];
+        storage.open(path).unwrap().read_at(&mut buf, 0).unwrap();
+        buf
+    }
+
+    #[test]
+    fn what_was_not_synced_is_lost_and_the_rest_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kept, lost) = (dir.path().join("kept"), dir.path().join("lost"));
+        let power = PowerCut::new();
+        let file = power.create(&kept).unwrap();
+        file.write_at(b"durable", 0).unwrap();
+        file.sync().unwrap();
+        power.sync_dir(dir.path()).unwrap();
+        file.write_at(b"DUR", 0).unwrap();
+        power.create(&lost).unwrap().sync().unwrap();
+        assert_eq!(read(&power, &kept, 7), b"DURable");
+        let mut names = power.list(dir.path()).unwrap();
+        names.sort();
+        assert_eq!(names, ["kept", "lost"]);
+        power.cut();
+        assert!(file.write_at(b"x", 0).is_err() && file.sync().is_err());
+        assert!(power.list(dir.path()).is_err());
+        assert_eq!(Disk.list(dir.path()).unwrap(), ["kept"]);
+        assert_eq!(read(&Disk, &kept, 7), b"durable");
+    }
+
+    #[test]
+    fn renames_and_removals_wait_for_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a", "b", "c"].map(|name| dir.path().join(name));
+        fs::write(&a, "a").unwrap();
+        fs::write(&b, "b").unwrap();
+        let power = PowerCut::new();
+        power.rename(&a, &c).unwrap();
+        power.remove(&b).unwrap();
+        assert_eq!(power.list(dir.path()).unwrap(), ["c"]);
+        assert!(power.open(&a).is_err() && power.open(&b).is_err());
+        power.sync_dir(dir.path()).unwrap();
+        assert_eq!(Disk.list(dir.path()).unwrap(), ["c"]);
+        power.rename(&c, &a).unwrap();
+        power.cut();
+        assert_eq!(Disk.list(dir.path()).unwrap(), ["c"]);
+    }
+
+    #[test]
+    fn pieces_are_cut_at_borders_of_the_file_and_kept_one_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, [0; 2048]).unwrap();
+        let power = PowerCut::new();
+        power
+            .open(&path)
+            .unwrap()
+            .write_at(&[1; 1000], 300)
+            .unwrap();
+        let mut seen = Vec::new();
+        power.cut_keeping(512, |piece| {
+            if let Piece::Data { offset, len, .. } = piece {
+                seen.push((*offset, *len));
+            }
+            seen.len() == 2
+        });
+        assert_eq!(seen, [(300, 212), (512, 512), (1024, 276)]);
+        let bytes = fs::read(&path).unwrap();
+        let ones = bytes
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == 1)
+            .map(|(at, _)| at);
+        assert_eq!(ones.collect::<Vec<_>>(), (512..1024).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn leftovers_of_a_killed_process_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let killed = PowerCut::new();
+        let _file = killed.create(&dir.path().join("file")).unwrap();
+        assert_eq!(Disk.list(dir.path()).unwrap().len(), 1);
+        assert!(PowerCut::new().list(dir.path()).unwrap().is_empty());
+        assert!(Disk.list(dir.path()).unwrap().is_empty());
+    }
+}
