@@ -3,16 +3,21 @@
 use anyhow::{Context, Result, bail};
 use xtask::places;
 
-use crate::{peers, up};
+use crate::{peers, server, setup};
 
-/// Builds the server and hands every argument to `mainstay-chaos`.
+/// Builds the server, for `planted` also the one with faults in it, and hands every argument to
+/// `mainstay-chaos`.
 pub fn run(arguments: &[String]) -> Result<()> {
+    setup::check_tools()?;
     let folder = peers::ensure(peers::ETCD)?;
-    let program = up::build_server()?;
-    let status = places::cargo(&["run", "--quiet", "--package", "mainstay-chaos", "--"])?
+    let mut command = places::cargo(&["run", "--quiet", "--package", "mainstay-chaos", "--"])?;
+    if arguments.first().is_some_and(|name| name == "planted") {
+        command.env("MAINSTAY_PLANTED_BIN", server::planted()?);
+    }
+    let status = command
         .args(arguments)
         .env("MAINSTAY_PEERS", folder)
-        .env("MAINSTAY_BIN", program)
+        .env("MAINSTAY_BIN", server::everyday()?)
         .status()
         .context("cannot run cargo")?;
     if !status.success() {

@@ -7,6 +7,7 @@
 mod bench;
 mod chaos;
 mod peers;
+mod server;
 mod setup;
 mod suites;
 mod test;
@@ -47,6 +48,11 @@ const CHORES: &[Chore] = &[
         name: "peers",
         about: "build etcd and Kubernetes as pinned by tests/peers [NAME...] [--path]",
         run: peers::run,
+    },
+    Chore {
+        name: "server",
+        about: "build the server and print where it is [--planted | --release]",
+        run: server::run,
     },
     Chore {
         name: "tidy",

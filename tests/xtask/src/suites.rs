@@ -8,6 +8,10 @@ pub enum Program {
     Cargo,
     /// The pinned cargo-deny of `cargo xtask setup`.
     CargoDeny,
+    /// Another chore of this program.
+    Xtask,
+    /// A test program of the workspace, which the suite `build` leaves.
+    Built(&'static str),
 }
 
 /// One command of a suite.
@@ -16,15 +20,143 @@ pub struct Step {
     pub arguments: &'static [&'static str],
 }
 
+/// What becomes of a suite when the user is not root.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum WithoutRoot {
+    Same,
+    /// It runs, but without this part.
+    Without(&'static str),
+    LeftOut,
+}
+
 /// Commands that pass or fail together, with the time they may take on two cores.
 pub struct Suite {
     pub name: &'static str,
     pub budget: Duration,
-    /// Programs of `tests/peers` that must be there first.
     pub needs_peers: bool,
-    /// Left out, and named as left out, for any other user.
-    pub needs_root: bool,
+    pub without_root: WithoutRoot,
     pub steps: &'static [Step],
+}
+
+/// In the order they run: what fails fast comes first, what needs the peers last, because those
+/// are built meanwhile.
+pub const SUITES: &[Suite] = &[
+    Suite {
+        steps: &[cargo(&["fmt", "--all", "--check"])],
+        ..local("fmt", 1)
+    },
+    Suite {
+        steps: &[
+            cargo(&["build", "--locked", "--workspace", "--bins"]),
+            cargo(&["test", "--locked", "--workspace", "--no-run"]),
+            xtask(&["server", "--planted"]),
+        ],
+        // A cold build is mostly RocksDB.
+        ..local("build", 60)
+    },
+    Suite {
+        steps: &[cargo(CLIPPY)],
+        ..local("clippy", 15)
+    },
+    Suite {
+        steps: &[
+            cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]),
+            cargo(&["run", "--quiet", "--package", "mainstay-tidy"]),
+        ],
+        ..beside_peers("tests", 12)
+    },
+    Suite {
+        steps: &[wire(&["diff", "--seeds", "20"])],
+        ..beside_peers("diff", 10)
+    },
+    Suite {
+        steps: &[wire(&["script"])],
+        ..beside_peers("script", 5)
+    },
+    Suite {
+        steps: &[wire(&["etcdctl"])],
+        ..beside_peers("etcdctl", 5)
+    },
+    Suite {
+        steps: &[wire(&["http"])],
+        ..beside_peers("http", 3)
+    },
+    Suite {
+        steps: &[wire(&["rust-client"])],
+        ..beside_peers("rust-client", 3)
+    },
+    Suite {
+        steps: &[wire(&["apiserver"])],
+        ..beside_peers("apiserver", 8)
+    },
+    Suite {
+        steps: &[chaos(&["run", "--seconds", "90"])],
+        without_root: WithoutRoot::Without("power cuts"),
+        ..beside_peers("chaos", 6)
+    },
+    Suite {
+        steps: &[chaos(&["planted"])],
+        ..beside_peers("planted", 10)
+    },
+    Suite {
+        steps: &[chaos(&["malformed"])],
+        ..beside_peers("malformed", 3)
+    },
+    Suite {
+        steps: &[chaos(&["disk-full"])],
+        without_root: WithoutRoot::LeftOut,
+        ..beside_peers("disk-full", 4)
+    },
+    Suite {
+        steps: &[Step {
+            program: Program::CargoDeny,
+            arguments: DENY,
+        }],
+        ..local("deny", 2)
+    },
+];
+
+const CLIPPY: &[&str] = &[
+    "clippy",
+    "--locked",
+    "--workspace",
+    "--all-targets",
+    "--",
+    "-D",
+    "warnings",
+];
+const DENY: &[&str] = &[
+    "--workspace",
+    "--config",
+    ".deny.toml",
+    "check",
+    "licenses",
+    "bans",
+    "sources",
+];
+
+/// A suite that needs nothing but the build.
+const fn local(name: &'static str, minutes: u64) -> Suite {
+    let budget = Duration::from_secs(60 * minutes);
+    Suite {
+        name,
+        budget,
+        needs_peers: false,
+        without_root: WithoutRoot::Same,
+        steps: &[],
+    }
+}
+
+/// A suite that runs against the real etcd or Kubernetes.
+const fn beside_peers(name: &'static str, minutes: u64) -> Suite {
+    let budget = Duration::from_secs(60 * minutes);
+    Suite {
+        name,
+        budget,
+        needs_peers: true,
+        without_root: WithoutRoot::Same,
+        steps: &[],
+    }
 }
 
 const fn cargo(arguments: &'static [&'static str]) -> Step {
@@ -34,130 +166,25 @@ const fn cargo(arguments: &'static [&'static str]) -> Step {
     }
 }
 
-const fn deny(arguments: &'static [&'static str]) -> Step {
+const fn xtask(arguments: &'static [&'static str]) -> Step {
     Step {
-        program: Program::CargoDeny,
+        program: Program::Xtask,
         arguments,
     }
 }
 
-const fn minutes(count: u64) -> Duration {
-    Duration::from_secs(60 * count)
+/// A command of `mainstay-wire`.
+const fn wire(arguments: &'static [&'static str]) -> Step {
+    Step {
+        program: Program::Built("mainstay-wire"),
+        arguments,
+    }
 }
 
-const LOCAL: Suite = Suite {
-    name: "",
-    budget: minutes(1),
-    needs_peers: false,
-    needs_root: false,
-    steps: &[],
-};
-
-/// In the order they run: what fails fast comes first, what needs the peers last, because those
-/// are built meanwhile.
-pub const SUITES: &[Suite] = &[
-    Suite {
-        name: "fmt",
-        steps: &[cargo(&["fmt", "--all", "--check"])],
-        ..LOCAL
-    },
-    Suite {
-        name: "build",
-        // A cold build is mostly RocksDB.
-        budget: minutes(60),
-        steps: &[
-            cargo(&["build", "--locked", "--workspace", "--bins"]),
-            cargo(&["test", "--locked", "--workspace", "--no-run"]),
-        ],
-        ..LOCAL
-    },
-    Suite {
-        name: "clippy",
-        budget: minutes(15),
-        steps: &[cargo(&[
-            "clippy",
-            "--locked",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ])],
-        ..LOCAL
-    },
-    Suite {
-        name: "tests",
-        budget: minutes(10),
-        needs_peers: true,
-        steps: &[cargo(&[
-            "test",
-            "--locked",
-            "--workspace",
-            "--no-fail-fast",
-        ])],
-        ..LOCAL
-    },
-    Suite {
-        name: "wire",
-        budget: minutes(10),
-        needs_peers: true,
-        steps: &[cargo(&[
-            "run",
-            "-q",
-            "-p",
-            "mainstay-wire",
-            "--",
-            "diff",
-            "--seeds",
-            "20",
-        ])],
-        ..LOCAL
-    },
-    Suite {
-        name: "apiserver",
-        budget: minutes(8),
-        needs_peers: true,
-        steps: &[cargo(&[
-            "run",
-            "-q",
-            "-p",
-            "mainstay-wire",
-            "--",
-            "apiserver",
-        ])],
-        ..LOCAL
-    },
-    Suite {
-        name: "chaos",
-        budget: minutes(8),
-        needs_peers: true,
-        steps: &[
-            cargo(&[
-                "run",
-                "-q",
-                "-p",
-                "mainstay-chaos",
-                "--",
-                "run",
-                "--seconds",
-                "90",
-            ]),
-            cargo(&["run", "-q", "-p", "mainstay-chaos", "--", "planted"]),
-        ],
-        ..LOCAL
-    },
-    Suite {
-        name: "deny",
-        budget: minutes(2),
-        steps: &[deny(&[
-            "--workspace",
-            "--config",
-            ".deny.toml",
-            "check",
-            "licenses",
-            "bans",
-            "sources",
-        ])],
-        ..LOCAL
-    },
-];
+/// A command of `mainstay-chaos`.
+const fn chaos(arguments: &'static [&'static str]) -> Step {
+    Step {
+        program: Program::Built("mainstay-chaos"),
+        arguments,
+    }
+}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use xtask::{interrupt, places, process};
 
-use crate::suites::{Program, SUITES, Step, Suite};
+use crate::suites::{Program, SUITES, Step, Suite, WithoutRoot};
 use crate::{peers, setup};
 
 /// Lines of a suite's output shown when it passes, and when it does not.
@@ -39,7 +39,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let begin = Instant::now();
     let mut table = Vec::new();
     for suite in chosen {
-        if suite.needs_root && !setup::is_root() {
+        if suite.without_root == WithoutRoot::LeftOut && !setup::is_root() {
             table.push((suite, Outcome::LeftOut, Duration::ZERO));
             continue;
         }
@@ -185,6 +185,10 @@ fn command_of(step: &Step, beside: Option<&Beside>) -> Result<Command> {
     if let Some(beside) = beside {
         command.env("MAINSTAY_PEERS", &beside.peers);
         command.env("MAINSTAY_BIN", places::built("debug", "mainstay")?);
+        command.env(
+            "MAINSTAY_PLANTED_BIN",
+            places::built("debug", "mainstay-planted")?,
+        );
     }
     Ok(command)
 }
@@ -235,8 +239,16 @@ fn close(table: &[(&Suite, Outcome, Duration)], total: Duration) -> Result<()> {
         );
     }
     println!("{:<12} {:<10} {:>8}", "all", "", total.as_secs());
-    for (suite, _, _) in table.iter().filter(|row| matches!(row.1, Outcome::LeftOut)) {
-        println!("left out, because it needs root: {}", suite.name);
+    if !setup::is_root() {
+        for (suite, _, _) in table {
+            match suite.without_root {
+                WithoutRoot::Same => {}
+                WithoutRoot::Without(part) => {
+                    println!("needs root, so {} ran without: {part}", suite.name);
+                }
+                WithoutRoot::LeftOut => println!("needs root, so left out: {}", suite.name),
+            }
+        }
     }
     if failed.is_empty() {
         Ok(())

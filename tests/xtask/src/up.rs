@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use xtask::cluster::{Cluster, Plan};
 use xtask::status::{self, Status};
 use xtask::{interrupt, places, process};
 
-use crate::{peers, setup};
+use crate::{peers, server, setup};
 
 /// How long the members may take from their start to serving.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -31,7 +31,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     interrupt::listen()?;
     setup::check_tools()?;
     let etcdctl = peers::ensure(peers::ETCD)?.join("etcdctl");
-    let program = build_server()?;
+    let program = server::everyday()?;
 
     let folder = places::cache()?.join("up").join(wish.members.to_string());
     let plan = Plan {
@@ -104,22 +104,6 @@ fn ports(wish: &Wish) -> Result<Vec<(u16, u16)>> {
     (0..members)
         .map(|index| pair(index).context("--port is too high"))
         .collect()
-}
-
-/// The server of the everyday build, the same that tests and chaos use. `MAINSTAY_BIN` names
-/// another, which is then not built.
-pub fn build_server() -> Result<PathBuf> {
-    if let Some(program) = std::env::var_os("MAINSTAY_BIN") {
-        return Ok(PathBuf::from(program));
-    }
-    println!("building mainstay (the first time RocksDB too, a quarter of an hour on two cores)");
-    let status = places::cargo(&["build", "--package", "mainstay-server"])?
-        .status()
-        .context("cannot run cargo")?;
-    if !status.success() {
-        bail!("the build failed");
-    }
-    places::built("debug", "mainstay")
 }
 
 fn print_lines_to_try(etcdctl: &Path, endpoints: &[String]) {

@@ -1,0 +1,100 @@
+//! `cargo xtask server`: builds the server in one of its three forms and says where it is.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use xtask::places;
+
+const PACKAGE: &str = "mainstay-server";
+
+pub fn run(arguments: &[String]) -> Result<()> {
+    let program = match arguments {
+        [] => everyday()?,
+        [flag] if flag == "--planted" => planted()?,
+        [flag] if flag == "--release" => release()?,
+        _ => bail!("the only arguments are --planted and --release, one of them"),
+    };
+    println!("{}", program.display());
+    Ok(())
+}
+
+/// The server of the everyday build, which tests, chaos and `up` share. `MAINSTAY_BIN` names
+/// another, which is then not built.
+pub fn everyday() -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os("MAINSTAY_BIN") {
+        return Ok(PathBuf::from(program));
+    }
+    eprintln!("building mainstay (the first time RocksDB too, a quarter of an hour on two cores)");
+    build(&["--package", PACKAGE], None)?;
+    places::built("debug", "mainstay")
+}
+
+/// The server with the faults that chaos must catch, beside the everyday one.
+///
+/// Cargo gives both the same name, so this one is copied away and the other put back. Only the
+/// crates of the workspace are built twice.
+pub fn planted() -> Result<PathBuf> {
+    let built = places::built("debug", "mainstay")?;
+    let kept = places::built("debug", "mainstay-planted")?;
+    let fresh = kept.with_extension("new");
+    eprintln!("building mainstay with planted faults");
+    build(
+        &["--package", PACKAGE, "--features", "planted-faults"],
+        None,
+    )?;
+    fs::copy(&built, &fresh).context("cannot copy the server with planted faults")?;
+    fs::rename(&fresh, &kept).context("cannot move the server with planted faults")?;
+    build(&["--package", PACKAGE], None)?;
+    Ok(kept)
+}
+
+/// The server as it is released.
+///
+/// RocksDB is optimised the same in both profiles, so its library of the everyday build is linked
+/// here too instead of compiling half a million lines again.
+pub fn release() -> Result<PathBuf> {
+    let library = match newest_rocksdb()? {
+        Some(folder) => folder,
+        None => {
+            build(&["--package", PACKAGE], None)?;
+            newest_rocksdb()?.context("the build left no librocksdb.a")?
+        }
+    };
+    eprintln!("building mainstay --release");
+    build(&["--release", "--package", PACKAGE], Some(library))?;
+    places::built("release", "mainstay")
+}
+
+fn build(arguments: &[&str], rocksdb: Option<PathBuf>) -> Result<()> {
+    let mut command = places::cargo(&["build", "--quiet"])?;
+    command.args(arguments).stdin(Stdio::null());
+    if let Some(folder) = rocksdb {
+        command
+            .env("ROCKSDB_LIB_DIR", folder)
+            .env("ROCKSDB_STATIC", "1");
+    }
+    let status = command.status().context("cannot run cargo")?;
+    if !status.success() {
+        bail!("cargo build {} ended with {status}", arguments.join(" "));
+    }
+    Ok(())
+}
+
+/// The folder of the everyday build's newest `librocksdb.a`.
+fn newest_rocksdb() -> Result<Option<PathBuf>> {
+    let builds = places::target()?.join(places::TARGET).join("debug/build");
+    let mut newest: Option<(SystemTime, PathBuf)> = None;
+    for entry in fs::read_dir(builds).into_iter().flatten().flatten() {
+        let out = entry.path().join("out");
+        if let Ok(library) = fs::metadata(out.join("librocksdb.a")) {
+            let written = library.modified().context("no time of last change")?;
+            if newest.as_ref().is_none_or(|(time, _)| written > *time) {
+                newest = Some((written, out));
+            }
+        }
+    }
+    Ok(newest.map(|(_, folder)| folder))
+}
