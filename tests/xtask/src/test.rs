@@ -172,16 +172,14 @@ fn run_step(
 
 fn command_of(step: &Step, beside: Option<&Beside>) -> Result<Command> {
     let mut command = match step.program {
-        Program::Cargo => places::cargo(step.arguments)?,
-        Program::CargoDeny => {
-            let beside = beside.context("cargo-deny is not there yet")?;
-            let mut command = Command::new(&beside.cargo_deny);
-            command
-                .args(step.arguments)
-                .current_dir(places::checkout()?);
-            command
-        }
+        Program::Cargo => places::cargo(&[])?,
+        Program::CargoDeny => Command::new(&beside.context("no cargo-deny yet")?.cargo_deny),
+        Program::Xtask => Command::new(std::env::current_exe().context("cannot find myself")?),
+        Program::Built(name) => Command::new(places::built("debug", name)?),
     };
+    command
+        .args(step.arguments)
+        .current_dir(places::checkout()?);
     if let Some(beside) = beside {
         command.env("MAINSTAY_PEERS", &beside.peers);
         command.env("MAINSTAY_BIN", places::built("debug", "mainstay")?);
