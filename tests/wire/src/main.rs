@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use mainstay_wire::diff;
 use mainstay_wire::options::{Options, USAGE};
+use mainstay_wire::{diff, http, script};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -17,6 +17,8 @@ async fn main() -> ExitCode {
     };
     let result = match options.command.as_str() {
         "diff" => diff::run(&options).await,
+        "script" => script::run(&options).await,
+        "http" => http::run(&options).await,
         other => {
             eprintln!("unknown command {other}\n{USAGE}");
             return ExitCode::from(2);

@@ -16,6 +16,9 @@ use crate::world::World;
 const EVENT_WAIT: Duration = Duration::from_secs(15);
 /// How long to look for a response that must not come.
 const SILENCE: Duration = Duration::from_millis(150);
+/// etcd moves watchers that began in the past to the present every 100 ms. Where a progress
+/// response cannot tell that it has, this is waited instead.
+const CATCH_UP: Duration = Duration::from_millis(500);
 /// etcd leaves a progress request unanswered while a watcher catches up, so clients ask again.
 const PROGRESS_AGAIN: Duration = Duration::from_millis(300);
 const PROGRESS_ASKS: usize = 30;
@@ -103,7 +106,12 @@ impl Side {
         found.map(|response| self.tidy(response))
     }
 
-    async fn progress(&self, stream: usize, expected: bool) -> Option<pb::WatchResponse> {
+    async fn progress(
+        &self,
+        stream: usize,
+        expected: bool,
+        revision: i64,
+    ) -> Option<pb::WatchResponse> {
         let asks = if expected { PROGRESS_ASKS } else { 1 };
         let wait = if expected { PROGRESS_AGAIN } else { SILENCE };
         self.streams[stream].with(|log| log.controls.clear());
@@ -111,7 +119,14 @@ impl Side {
             let ask = RequestUnion::ProgressRequest(pb::WatchProgressRequest {});
             self.watch(stream, Some(ask)).await;
             let mut found = None;
+            // An answer to an earlier request may come late; it tells an older revision.
             let look = |log: &mut Log| {
+                let late = |one: &pb::WatchResponse| {
+                    one.header.as_ref().is_some_and(|header| header.revision < revision)
+                };
+                while log.controls.front().is_some_and(|one| is_progress(one) && late(one)) {
+                    log.controls.pop_front();
+                }
                 found = log.controls.pop_front();
                 found.is_some()
             };
@@ -121,6 +136,11 @@ impl Side {
             }
         }
         None
+    }
+
+    /// Takes the control responses that have come so far.
+    pub fn drain(&self, stream: usize) -> Vec<pb::WatchResponse> {
+        self.streams[stream].with(|log| log.controls.drain(..).collect())
     }
 
     fn tidy(&self, mut response: pb::WatchResponse) -> pb::WatchResponse {
@@ -184,7 +204,7 @@ impl Pair {
     async fn unary(&mut self, op: &Op) -> Result<Outcome, Difference> {
         // Whether a watcher that still catches up survives a compaction is a matter of timing.
         if matches!(op.request, Request::Compact(_)) {
-            self.settle().await?;
+            self.catch_up().await?;
         }
         if op.request.is_local() {
             self.barrier(op.member).await;
@@ -255,11 +275,11 @@ impl Pair {
 
     async fn progress(&mut self, stream: usize) -> Result<Outcome, Difference> {
         self.settle().await?;
-        let expected = self.world.answers_progress(stream);
+        let (expected, revision) = (self.world.answers_progress(stream), self.world.revision);
         let [reference, subject] = &self.sides;
         let (a, b) = tokio::join!(
-            reference.progress(stream, expected),
-            subject.progress(stream, expected)
+            reference.progress(stream, expected, revision),
+            subject.progress(stream, expected, revision)
         );
         let (a, b) = (format!("{a:?}"), format!("{b:?}"));
         if a != b {
@@ -283,6 +303,30 @@ impl Pair {
                 format!("{b:?}"),
             )),
         }
+    }
+
+    /// Waits until no watcher is behind, also those that have no event to wait for.
+    async fn catch_up(&mut self) -> Result<(), Difference> {
+        self.settle().await?;
+        let mut behind: Vec<usize> = Vec::new();
+        for watcher in self
+            .world
+            .watchers
+            .iter_mut()
+            .filter(|watcher| watcher.behind)
+        {
+            behind.push(watcher.stream);
+            watcher.behind = false;
+        }
+        behind.dedup();
+        for stream in behind {
+            if self.world.answers_progress(stream) {
+                self.progress(stream).await?;
+            } else {
+                tokio::time::sleep(CATCH_UP).await;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until every watcher of both servers has every event it must get by now, and compares
@@ -343,6 +387,13 @@ impl Pair {
             }
         }
         Ok(())
+    }
+
+    /// Ends the comparison of events: a script has made the two histories differ on purpose.
+    pub async fn forget_history(&mut self, wait: Duration) {
+        tokio::time::sleep(wait).await;
+        self.world.watchers.clear();
+        self.world.revision = 1;
     }
 
     /// Settles, gives events that must not come a moment to come, and looks again.

@@ -50,7 +50,11 @@ async fn send(target: &Target, op: &Op, ids: &mut Ids) -> Outcome {
         Request::Compact(compact) => finish(to.kv.compact(wrap(*compact, with)).await, ids),
         Request::MemberList(list) => finish(to.cluster.member_list(wrap(*list, with)).await, ids),
         Request::Raw { path, body } => match raw::call(to.channel, path, body.clone()).await {
-            Ok(answer) => Outcome::plain(format!("{:?}", answer.into_inner())),
+            // Other answers hold ids, which bytes cannot be freed of.
+            Ok(answer) if path.starts_with("/grpc.health") => {
+                Outcome::plain(format!("{:?}", answer.into_inner()))
+            }
+            Ok(_) => Outcome::plain("answered"),
             Err(status) => Outcome::status(&status, ids),
         },
         Request::WatchCreate { .. }

@@ -37,8 +37,12 @@ pub struct Watcher {
     pub end: Bytes,
     /// First revision whose events it gets.
     pub from: i64,
+    /// What the client asked to begin at; 0 is "from now on".
+    pub start: i64,
     pub no_put: bool,
     pub no_delete: bool,
+    /// It began in the past, and nothing has shown yet that it has reached the present.
+    pub behind: bool,
 }
 
 impl World {
@@ -113,8 +117,10 @@ impl World {
             } else {
                 revision + 1
             },
+            start: create.start_revision,
             no_put: filters.contains(&(pb::watch_create_request::FilterType::Noput as i32)),
             no_delete: filters.contains(&(pb::watch_create_request::FilterType::Nodelete as i32)),
+            behind: create.start_revision > 0 && create.start_revision <= revision,
         });
     }
 
@@ -133,7 +139,7 @@ impl World {
             .peekable();
         here.peek().is_some()
             && !self.tainted.contains(&stream)
-            && here.all(|watcher| watcher.from <= self.revision + 1)
+            && here.all(|watcher| watcher.start <= self.revision)
     }
 }
 
@@ -169,8 +175,10 @@ mod tests {
             key: key.into(),
             end: Bytes::from_static(end),
             from: 5,
+            start: 5,
             no_put: false,
             no_delete: true,
+            behind: false,
         };
         let put = |key: &'static str, mod_revision| Event {
             kv: Some(KeyValue {

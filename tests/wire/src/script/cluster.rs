@@ -1,0 +1,138 @@
+use mainstay_proto::etcdserverpb as pb;
+
+use crate::normalise::FIRST_MEMBER;
+use crate::player::{Played, Player, create, put_fields, range_fields};
+use crate::request::Request;
+use crate::script::scripts;
+
+scripts! { members_of_three(3) members_of_one move_leader(3) move_leader_alone
+every_member_answers(3) watch_on_a_follower(3) five_members(5) }
+
+fn members(linearizable: bool) -> Request {
+    Request::MemberList(pb::MemberListRequest { linearizable })
+}
+
+fn move_to(target_id: u64) -> Request {
+    Request::MoveLeader(pb::MoveLeaderRequest { target_id })
+}
+
+async fn members_of_three(p: &mut Player) -> Played {
+    for member in 0..3 {
+        p.send_to(member, members(true)).await?;
+        p.send_to(member, members(false)).await?;
+        p.send_to(member, Request::Status).await?;
+    }
+    Ok(())
+}
+
+async fn members_of_one(p: &mut Player) -> Played {
+    p.send(members(true)).await?;
+    p.send(members(false)).await?;
+    p.send(Request::Status).await?;
+    Ok(())
+}
+
+async fn move_leader(p: &mut Player) -> Played {
+    p.put("before", "1").await?;
+    let outcome = p.send_to(1, move_to(FIRST_MEMBER + 1)).await?;
+    p.refused(&outcome, "not leader")?;
+    let outcome = p.send_to(0, move_to(12_345)).await?;
+    p.refused(&outcome, "bad leader transferee")?;
+    let outcome = p.send_to(0, move_to(0)).await?;
+    p.refused(&outcome, "bad leader transferee")?;
+    for (from, to) in [(0, 1), (1, 2), (2, 0), (0, 0)] {
+        let outcome = p.send_to(from, move_to(FIRST_MEMBER + to)).await?;
+        p.must(&outcome)?;
+        for member in 0..3 {
+            let put = put_fields(&format!("led by {to}"), &member.to_string());
+            let outcome = p.send_to(member, Request::Put(put)).await?;
+            p.must(&outcome)?;
+        }
+    }
+    Ok(())
+}
+
+async fn move_leader_alone(p: &mut Player) -> Played {
+    for target in [FIRST_MEMBER, 0, 12_345] {
+        p.send(move_to(target)).await?;
+    }
+    Ok(())
+}
+
+/// What one member acknowledged is read from each other one at once.
+async fn every_member_answers(p: &mut Player) -> Played {
+    for round in 0..30 {
+        let value = round.to_string();
+        p.send_to(round % 3, Request::Put(put_fields("k", &value)))
+            .await?;
+        for member in 0..3 {
+            p.send_to(member, Request::Range(range_fields("k", "")))
+                .await?;
+        }
+    }
+    for member in 0..3 {
+        p.send_to(member, Request::HashKv(pb::HashKvRequest { revision: 0 }))
+            .await?;
+        let local = pb::RangeRequest {
+            serializable: true,
+            ..range_fields("k", "")
+        };
+        p.send_to(member, Request::Range(local)).await?;
+        p.send_to(member, Request::RangeStream(range_fields("\0", "\0")))
+            .await?;
+        p.send_to(member, Request::Defragment).await?;
+        p.send_to(member, Request::Hash).await?;
+    }
+    let compact = pb::CompactionRequest {
+        revision: 20,
+        physical: true,
+    };
+    p.send_to(2, Request::Compact(compact)).await?;
+    for member in 0..3 {
+        let old = pb::RangeRequest {
+            revision: 19,
+            ..range_fields("k", "")
+        };
+        p.send_to(member, Request::Range(old)).await?;
+    }
+    Ok(())
+}
+
+/// Stream 1 is on the second member, stream 2 on the third.
+async fn watch_on_a_follower(p: &mut Player) -> Played {
+    for stream in 1..=3 {
+        p.watch(
+            stream,
+            pb::WatchCreateRequest {
+                prev_kv: true,
+                ..create("k", "l")
+            },
+        )
+        .await?;
+    }
+    for round in 0..30 {
+        p.send_to(round % 3, Request::Put(put_fields("k", &round.to_string())))
+            .await?;
+    }
+    for stream in 1..=3 {
+        p.send(Request::WatchProgress { stream }).await?;
+        let past = pb::WatchCreateRequest {
+            start_revision: 2,
+            ..create("k", "l")
+        };
+        p.watch(stream, past).await?;
+    }
+    p.delete("k", "l").await?;
+    Ok(())
+}
+
+async fn five_members(p: &mut Player) -> Played {
+    for member in 0..5 {
+        p.send_to(member, Request::Put(put_fields("k", &member.to_string())))
+            .await?;
+        p.send_to(4 - member, Request::Range(range_fields("k", "")))
+            .await?;
+        p.send_to(member, members(true)).await?;
+    }
+    Ok(())
+}
