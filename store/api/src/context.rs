@@ -43,6 +43,8 @@ pub struct Parts {
     pub disk: Arc<Disk>,
     /// Lines of the server's own log that were dropped because nobody took them.
     pub log_dropped: Arc<AtomicU64>,
+    /// `--metrics=extensive`: the duration of every call, by method.
+    pub extensive_metrics: bool,
 }
 
 /// Shared by all requests.
@@ -75,7 +77,7 @@ impl Context {
             },
             disk: parts.disk,
             log_dropped: parts.log_dropped,
-            calls: Calls::new(rights::ROWS.len()),
+            calls: Calls::new(rights::ROWS.len(), parts.extensive_metrics),
             observed: Observed::default(),
             scans: Arc::new(Semaphore::new(SCANS_AT_ONCE)),
         })

@@ -42,8 +42,6 @@ pub struct Settings {
 /// gRPC keepalive on client connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Keepalive {
-    /// A client that pings more often than this is disconnected.
-    pub min_time: Duration,
     pub interval: Duration,
     pub timeout: Duration,
 }
@@ -63,6 +61,8 @@ pub struct LogSettings {
     pub level: String,
     pub outputs: Vec<LogOutput>,
     pub json: bool,
+    /// What flags and environment hold that has no effect; told once there is a log.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use mainstay_watch::{HeaderIds, Hub};
 use crate::data_dir::DataDir;
 use crate::disk_observer::WalObserver;
 use crate::settings::Settings;
-use crate::{compactor, listeners, notify, planted, stop};
+use crate::{compactor, listeners, logging, notify, planted, stop};
 
 /// Entries that may be applied beyond the last flush, for each of `--snapshot-count`: a flush of
 /// RocksDB is dearer than etcd's snapshot record, and a restart applies this many in about a
@@ -46,7 +46,10 @@ pub async fn run(settings: Settings) -> Result<()> {
     faults.plant_store(&mut store_options);
     let (store, writer) = Store::open(store_options.clone()).context("store")?;
     let term = Arc::new(AtomicU64::new(0));
-    let hub = Hub::new(store.clone(), hub_options(&settings, identity, &term, &faults));
+    let hub = Hub::new(
+        store.clone(),
+        hub_options(&settings, identity, &term, &faults),
+    );
     let epoch = std::time::Instant::now();
     let clock = Arc::new(move || epoch.elapsed());
     let leases = Leases::new(LeaseOptions::new(settings.election_timeout, clock));
@@ -109,6 +112,8 @@ pub async fn run(settings: Settings) -> Result<()> {
         limits: listeners::limits(&settings),
         quota_bytes: settings.quota_backend_bytes,
         disk,
+        log_dropped: logging::dropped(),
+        extensive_metrics: settings.metrics_extensive,
     });
     let serving = async {
         // Once its own entry has been applied here, this member has caught up with everything

@@ -254,7 +254,7 @@ mod tests {
 
     async fn frames(messages: Vec<Result<Bytes, Status>>) -> (Vec<Vec<u8>>, HeaderMap) {
         let source = Box::pin(futures::stream::iter(messages));
-        let mut body = Body::stream(source, Coding::Identity, Calls::new(1).start(0));
+        let mut body = Body::stream(source, Coding::Identity, Calls::new(1, false).start(0));
         let (mut datas, mut end) = (Vec::new(), HeaderMap::new());
         while let Some(frame) = body.frame().await {
             match frame.unwrap().into_data() {

@@ -4,14 +4,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 use tonic::Code;
 
 use crate::error::CODE_NAMES;
+use crate::metrics::Histogram;
 
 /// Counters of every method, and of all bytes of messages.
 pub struct Calls {
     methods: Vec<MethodCounters>,
+    timed: bool,
     pub received_bytes: AtomicU64,
     pub sent_bytes: AtomicU64,
 }
@@ -24,12 +27,20 @@ pub struct MethodCounters {
     pub sent: AtomicU64,
     /// By the number of the code.
     pub handled: [AtomicU64; CODE_NAMES.len()],
+    /// How long calls took, if that is asked for.
+    pub seconds: Option<Histogram>,
 }
 
 impl Calls {
-    pub fn new(methods: usize) -> Arc<Calls> {
+    /// `timed` measures every call too.
+    pub fn new(methods: usize, timed: bool) -> Arc<Calls> {
+        let counters = |_| MethodCounters {
+            seconds: timed.then(Histogram::of_requests),
+            ..Default::default()
+        };
         Arc::new(Calls {
-            methods: (0..methods).map(|_| MethodCounters::default()).collect(),
+            methods: (0..methods).map(counters).collect(),
+            timed,
             received_bytes: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
         })
@@ -40,6 +51,7 @@ impl Calls {
         let call = Call {
             calls: self.clone(),
             method,
+            started: self.timed.then(Instant::now),
             ended: false,
         };
         call.count(|counters| &counters.started);
@@ -56,6 +68,8 @@ impl Calls {
 pub struct Call {
     calls: Arc<Calls>,
     method: usize,
+    /// Set where calls are measured.
+    started: Option<Instant>,
     ended: bool,
 }
 
@@ -76,13 +90,17 @@ impl Call {
 
     /// The call has ended; only the first end counts.
     pub fn end(&mut self, code: Code) {
-        if !self.ended {
-            self.ended = true;
-            if let Some(counters) = self.calls.method(self.method)
-                && let Some(counter) = counters.handled.get(code as usize)
-            {
-                counter.fetch_add(1, Relaxed);
-            }
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let Some(counters) = self.calls.method(self.method) else {
+            return;
+        };
+        if let Some(counter) = counters.handled.get(code as usize) {
+            counter.fetch_add(1, Relaxed);
+        }
+        if let (Some(started), Some(seconds)) = (self.started, &counters.seconds) {
+            seconds.observe(started.elapsed());
         }
     }
 
@@ -121,7 +139,7 @@ mod tests {
 
     #[test]
     fn every_call_ends_once() {
-        let calls = Calls::new(2);
+        let calls = Calls::new(2, true);
         let mut call = calls.start(1);
         call.tally().received(10);
         call.sent(20);
@@ -134,6 +152,7 @@ mod tests {
         assert_eq!(counters.handled[Code::NotFound as usize].load(Relaxed), 1);
         assert_eq!(counters.handled[Code::Cancelled as usize].load(Relaxed), 1);
         assert_eq!(counters.handled[Code::Ok as usize].load(Relaxed), 0);
+        assert_eq!(counters.seconds.as_ref().unwrap().snapshot().count, 2);
         assert_eq!(calls.sent_bytes.load(Relaxed), 20);
     }
 }

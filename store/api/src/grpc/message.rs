@@ -182,7 +182,7 @@ mod tests {
     use crate::grpc::{Calls, encode};
 
     fn tally() -> Tally {
-        Calls::new(1).start(0).tally()
+        Calls::new(1, false).start(0).tally()
     }
 
     fn body(frames: Vec<Bytes>) -> impl http_body::Body<Data = Bytes, Error = Infallible> + Unpin {

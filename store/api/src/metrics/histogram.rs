@@ -1,4 +1,4 @@
-//! Durations by buckets whose bounds double.
+//! Durations by buckets.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -24,9 +24,21 @@ pub struct Snapshot {
 impl Histogram {
     /// Bounds start at `first` seconds and double `buckets` times in all.
     pub fn exponential(first: f64, buckets: usize) -> Histogram {
-        let nanos = |factor: f64| (first * factor * 1e9).round() as u64;
-        let bounds: Vec<u64> = (0..buckets).map(|at| nanos(2f64.powi(at as i32))).collect();
-        let counts = (0..=buckets).map(|_| AtomicU64::new(0)).collect();
+        Histogram::new((0..buckets).map(|at| first * 2f64.powi(at as i32)))
+    }
+
+    /// The bounds that Prometheus' client libraries have when nobody says otherwise.
+    pub fn of_requests() -> Histogram {
+        Histogram::new([
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+        ])
+    }
+
+    /// Bounds in ascending seconds.
+    fn new(bounds: impl IntoIterator<Item = f64>) -> Histogram {
+        let nanos = |seconds: f64| (seconds * 1e9).round() as u64;
+        let bounds: Vec<u64> = bounds.into_iter().map(nanos).collect();
+        let counts = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
         Histogram {
             bounds,
             counts,

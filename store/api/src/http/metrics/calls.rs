@@ -45,7 +45,25 @@ pub fn write(context: &Context, text: &mut Text) {
             handled.labelled(&labels(row, &code), count.load(Relaxed));
         }
     }
+    durations(context, text);
     requests(context, text);
+}
+
+/// Only with `--metrics=extensive`, as in etcd.
+fn durations(context: &Context, text: &mut Text) {
+    if rows(context).all(|(_, counters)| counters.seconds.is_none()) {
+        return;
+    }
+    let mut family = text.histogram(
+        "grpc_server_handling_seconds",
+        "Histogram of response latency (seconds) of gRPC that had been application-level handled \
+         by the server.",
+    );
+    for (row, counters) in rows(context) {
+        if let Some(seconds) = &counters.seconds {
+            family.buckets(&labels(row, ""), seconds);
+        }
+    }
 }
 
 fn rows(context: &Context) -> impl Iterator<Item = (&'static Row, &MethodCounters)> {
