@@ -42,7 +42,7 @@ pub struct Suite {
 /// are built meanwhile.
 pub const SUITES: &[Suite] = &[
     Suite {
-        steps: &[cargo(&["fmt", "--all", "--check"])],
+        steps: &[cargo(&["fmt", "--all", "--check", "--", "--color", "never"])],
         ..local("fmt", 1)
     },
     Suite {

@@ -34,7 +34,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let chosen = choose(arguments)?;
     interrupt::listen()?;
     setup::check_tools()?;
-    let mut building = Some(build_beside());
+    let mut building = chosen
+        .iter()
+        .any(|suite| needs_beside(suite))
+        .then(build_beside);
     let mut beside: Option<Beside> = None;
     let begin = Instant::now();
     let mut table = Vec::new();
