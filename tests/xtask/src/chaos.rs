@@ -1,7 +1,8 @@
 //! `cargo xtask chaos`: the fault runs, on the build of everyday work.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, bail};
-use xtask::places;
 
 use crate::{peers, server, setup};
 
@@ -10,7 +11,7 @@ use crate::{peers, server, setup};
 pub fn run(arguments: &[String]) -> Result<()> {
     setup::check_tools()?;
     let folder = peers::ensure(peers::ETCD)?;
-    let mut command = places::cargo(&["run", "--quiet", "--package", "mainstay-chaos", "--"])?;
+    let mut command = Command::new(server::test_program("mainstay-chaos")?);
     if arguments.first().is_some_and(|name| name == "planted") {
         command.env("MAINSTAY_PLANTED_BIN", server::planted()?);
     }
@@ -19,7 +20,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         .env("MAINSTAY_PEERS", folder)
         .env("MAINSTAY_BIN", server::everyday()?)
         .status()
-        .context("cannot run cargo")?;
+        .context("cannot run mainstay-chaos")?;
     if !status.success() {
         bail!("the run ended with {status}");
     }

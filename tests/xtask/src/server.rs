@@ -8,7 +8,9 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use xtask::places;
 
-const PACKAGE: &str = "mainstay-server";
+/// All of the workspace is selected even where one program is wanted, so that dependencies get
+/// the same features in every build and are compiled once.
+const EVERYDAY: &[&str] = &["--workspace", "--bin", "mainstay"];
 
 pub fn run(arguments: &[String]) -> Result<()> {
     let program = match arguments {
@@ -28,8 +30,14 @@ pub fn everyday() -> Result<PathBuf> {
         return Ok(PathBuf::from(program));
     }
     eprintln!("building mainstay (the first time RocksDB too, a quarter of an hour on two cores)");
-    build(&["--package", PACKAGE], None)?;
+    build(EVERYDAY, None)?;
     places::built("debug", "mainstay")
+}
+
+/// A test program of the workspace, from the same build.
+pub fn test_program(name: &str) -> Result<PathBuf> {
+    build(&["--workspace", "--bin", name], None)?;
+    places::built("debug", name)
 }
 
 /// The server with the faults that chaos must catch, beside the everyday one.
@@ -47,7 +55,7 @@ pub fn planted() -> Result<PathBuf> {
     )?;
     fs::copy(&built, &fresh).context("cannot copy the server with planted faults")?;
     fs::rename(&fresh, &kept).context("cannot move the server with planted faults")?;
-    build(&["--package", PACKAGE], None)?;
+    build(EVERYDAY, None)?;
     Ok(kept)
 }
 
@@ -59,12 +67,15 @@ pub fn release() -> Result<PathBuf> {
     let library = match newest_rocksdb()? {
         Some(folder) => folder,
         None => {
-            build(&["--package", PACKAGE], None)?;
+            build(EVERYDAY, None)?;
             newest_rocksdb()?.context("the build left no librocksdb.a")?
         }
     };
     eprintln!("building mainstay --release");
-    build(&["--release", "--package", PACKAGE], Some(library))?;
+    build(
+        &["--release", "--package", "mainstay-server"],
+        Some(library),
+    )?;
     places::built("release", "mainstay")
 }
 

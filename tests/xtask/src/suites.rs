@@ -42,7 +42,9 @@ pub struct Suite {
 /// are built meanwhile.
 pub const SUITES: &[Suite] = &[
     Suite {
-        steps: &[cargo(&["fmt", "--all", "--check", "--", "--color", "never"])],
+        steps: &[cargo(&[
+            "fmt", "--all", "--check", "--", "--color", "never",
+        ])],
         ..local("fmt", 1)
     },
     Suite {

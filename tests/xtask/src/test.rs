@@ -177,7 +177,8 @@ fn command_of(step: &Step, beside: Option<&Beside>) -> Result<Command> {
     let mut command = match step.program {
         Program::Cargo => places::cargo(&[])?,
         Program::CargoDeny => Command::new(&beside.context("no cargo-deny yet")?.cargo_deny),
-        Program::Xtask => Command::new(std::env::current_exe().context("cannot find myself")?),
+        // Not this very file: the suite `build` may have put another in its place.
+        Program::Xtask => places::cargo(&["run", "--quiet", "--package", "xtask", "--"])?,
         Program::Built(name) => Command::new(places::built("debug", name)?),
     };
     command

@@ -53,7 +53,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         "with empty data"
     };
     println!(
-        "\n{} members serve after {:.1} s, {story}",
+        "\n{} member(s) serving after {:.1} s, {story}",
         wish.members,
         took.as_secs_f64()
     );
