@@ -50,7 +50,7 @@ pub fn planted() -> Result<PathBuf> {
     let fresh = kept.with_extension("new");
     eprintln!("building mainstay with planted faults");
     build(
-        &["--package", PACKAGE, "--features", "planted-faults"],
+        &[EVERYDAY, &["--features", "mainstay-server/planted-faults"]].concat(),
         None,
     )?;
     fs::copy(&built, &fresh).context("cannot copy the server with planted faults")?;

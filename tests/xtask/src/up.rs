@@ -53,9 +53,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
         "with empty data"
     };
     println!(
-        "\n{} member(s) serving after {:.1} s, {story}",
-        wish.members,
-        took.as_secs_f64()
+        "\nserving after {:.1} s {story}; members: {}",
+        took.as_secs_f64(),
+        wish.members
     );
     println!("data and logs: {}\n", folder.display());
     print_lines_to_try(&etcdctl, &cluster.endpoints());
