@@ -127,8 +127,8 @@ impl Plan {
             .collect()
     }
 
-    /// A taken port is found before anything is started.
-    fn check_ports(&self) -> Result<()> {
+    /// A taken port is found before anything is started or wiped.
+    pub fn check_ports(&self) -> Result<()> {
         for port in self
             .ports
             .iter()

@@ -41,6 +41,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         token: format!("mainstay-up-{}", wish.members),
         flags: Vec::new(),
     };
+    plan.check_ports()?;
     if wish.reset && folder.exists() {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot wipe {}", folder.display()))?;
     }
