@@ -134,6 +134,14 @@ impl Disk {
         self.attach()
     }
 
+    /// Writes out everything so far, as a kernel does by itself after half a minute.
+    ///
+    /// # Errors
+    /// Whatever the file system reports.
+    pub fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(fs::File::open(self.root())?)?)
+    }
+
     /// Takes all space that is left.
     ///
     /// # Errors

@@ -44,6 +44,16 @@ const LEASE_CLIENTS: std::ops::Range<u32> = 60..62;
 const WATCHERS: u32 = 70;
 const CLOSER: u32 = 90;
 
+/// What a finished run has shown.
+#[derive(Debug)]
+pub struct Findings {
+    pub violations: Vec<Violation>,
+    /// Every member served again.
+    pub healed: bool,
+    /// Every member told the same in the end.
+    pub converged: bool,
+}
+
 /// A running cluster under load.
 #[derive(Debug)]
 pub struct Session {
@@ -109,6 +119,17 @@ impl Session {
         ))
     }
 
+    /// Runs a task until the load ends.
+    pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.push(tokio::spawn(task));
+    }
+
+    /// Tells when the load ends.
+    #[must_use]
+    pub fn stop(&self) -> watch::Receiver<bool> {
+        self.stop_load.subscribe()
+    }
+
     /// Three in four clients are pinned to a member, the others go round.
     fn load(&mut self, seed: u64) -> anyhow::Result<()> {
         let (plan, leases) = (self.plan, SharedLeases::default());
@@ -153,18 +174,19 @@ impl Session {
     ///
     /// # Errors
     /// If the machine refuses; what the members do wrong goes into the tally.
-    pub async fn finish(mut self, tally: &mut Tally) -> anyhow::Result<Vec<Violation>> {
+    pub async fn finish(mut self, tally: &mut Tally) -> anyhow::Result<Findings> {
         self.cluster.heal()?;
         let healthy = self.cluster.wait_healthy(HEAL_TIMEOUT).await;
-        let mut healed = tally.outcome("every member serves after healing", healthy);
+        let healed = tally.outcome("every member serves after healing", healthy);
         self.stop_load.send_replace(true);
         for task in self.tasks.drain(..) {
             task.await.context("a task of the load panicked")?;
         }
         let mut again = Vec::new();
+        let mut converged = healed;
         if healed {
             let settled = self.settle(&mut again).await;
-            healed = tally.outcome("members converge to equal events and hashes", settled);
+            converged = tally.outcome("members converge to equal events and hashes", settled);
         }
         self.stop_collectors.send_replace(true);
         let end = self.recorder.now();
@@ -180,12 +202,16 @@ impl Session {
             .iter()
             .flat_map(crate::member::Member::panics)
             .collect();
-        healed &= tally.check("no member panicked", &panics);
+        let calm = tally.check("no member panicked", &panics);
         let violations = verdict::report(&history, tally);
-        if !healed || !violations.is_empty() {
+        if !calm || !converged || !violations.is_empty() {
             self.keep(&history, &violations)?;
         }
-        Ok(violations)
+        Ok(Findings {
+            violations,
+            healed,
+            converged,
+        })
     }
 
     /// Waits for the last lease, then for every member to tell its last revision, reads all events
