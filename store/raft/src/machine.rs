@@ -117,9 +117,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         .map_err(io::Error::other)?
         .map_err(io::Error::other)?;
         self.source.store = store.clone();
-        self.applier
-            .reset(store, writer)
-            .map_err(io::Error::other)
+        self.applier.reset(store, writer).map_err(io::Error::other)
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {

@@ -44,6 +44,11 @@ impl Members {
             .any(|voter| voter == id)
     }
 
+    pub fn is_only_voter(&self) -> bool {
+        let server = self.server.borrow_watched();
+        server.membership_config.voter_ids().eq([self.own])
+    }
+
     pub fn is_learner(&self, id: u64) -> bool {
         let server = self.server.borrow_watched();
         server

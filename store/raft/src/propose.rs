@@ -13,11 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use mainstay_apply::{ApplyError, Outcome, View, Waiters};
-use mainstay_proto::entry::{self, command::Body};
+use mainstay_proto::entry::command::Body;
 use mainstay_proto::peer;
 use openraft::errors::ClientWriteError;
 use parking_lot::Mutex;
-use prost::Message;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -27,8 +26,8 @@ use crate::peer::frame::Kind;
 use crate::peers::Peers;
 use crate::types::{Command, Raft};
 
-/// Format of the commands this version writes; apply refuses what it does not know.
-pub const COMMAND_FORMAT: u32 = 1;
+/// Request number of a command that nobody waits for.
+const NOBODY: u64 = 0;
 /// Requests of this member that may wait for their entry; more are refused ("too many requests").
 /// etcd allows 5,000 entries between commit and apply.
 pub const OUTSTANDING_MAX: usize = 20_000;
@@ -146,13 +145,7 @@ impl Proposer {
             return Err(ProposeError::TooLarge);
         }
         let request = self.next.fetch_add(1, Ordering::Relaxed);
-        let command = entry::Command {
-            format: COMMAND_FORMAT,
-            proposer: self.own,
-            request,
-            body: Some(body),
-        };
-        let bytes = Bytes::from(command.encode_to_vec());
+        let bytes = mainstay_apply::encode(self.own, request, body)?;
         let _place = self.place(bytes.len())?;
         let mut reply = self.waiters.register(request);
         let fate = Arc::new(AtomicU64::new(QUEUED));
@@ -185,18 +178,13 @@ impl Proposer {
         if self.leadership.leading_term() != Some(term) {
             return;
         }
-        let commands: Vec<Command> = bodies
+        let commands = bodies
             .into_iter()
-            .map(|body| {
-                let command = entry::Command {
-                    format: COMMAND_FORMAT,
-                    proposer: self.own,
-                    request: 0,
-                    body: Some(body),
-                };
-                Command(command.encode_to_vec().into())
-            })
-            .collect();
+            .map(|body| mainstay_apply::encode(self.own, NOBODY, body).map(Command))
+            .collect::<Result<Vec<_>, _>>();
+        let Ok(commands) = commands else {
+            return;
+        };
         if let Ok(results) = self.raft.client_write_many(commands).await {
             results.for_each(|_| async {}).await;
         }

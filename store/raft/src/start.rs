@@ -149,6 +149,11 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
     tasks.push(tokio::spawn(expire).abort_handle());
     let keep = keeper::keep(raft.clone(), parts.view.clone(), settings.keeper);
     tasks.push(tokio::spawn(keep).abort_handle());
+    if formed && members.is_only_voter() {
+        // Nobody else can win, so there is no reason to wait for an election timeout.
+        let elect = raft.trigger().elect(false).await;
+        elect.map_err(|error| StartError::Raft(error.to_string()))?;
+    }
     if !formed {
         let bootstrap = Bootstrap {
             identity: settings.identity,
@@ -200,6 +205,9 @@ fn raft_config(settings: &Settings) -> Result<Config, StartError> {
         max_in_snapshot_log_to_keep: settings.keeper.catchup_entries,
         install_snapshot_timeout: millis(SNAPSHOT_TIMEOUT),
         enable_pre_vote: Some(settings.pre_vote),
+        // A leader sends entries before its own sync ends. After a power cut it may lack some that
+        // its followers have; leading on in the same term it would write others in their place.
+        enable_leader_restore: Some(false),
         ..Config::default()
     };
     config
