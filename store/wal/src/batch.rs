@@ -125,3 +125,38 @@ pub(crate) fn records(bytes: &[u8]) -> impl Iterator<Item = (usize, Option<Recor
         Some(item)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_holds_only_in_its_own_life_and_place() {
+        let mut buf = vec![0; BATCH_HEADER];
+        seal(&mut buf, 7, 8192, 4096, 0);
+        assert_eq!(buf.len(), PAGE);
+        let good = BatchHeader {
+            durable: 4096,
+            body: 0,
+            count: 0,
+        };
+        assert_eq!(header(&buf, 7, 8192), Ok(good));
+        assert!(
+            header(&buf, 8, 8192).is_err(),
+            "a stale batch of a recycled file was taken"
+        );
+        assert!(
+            header(&buf, 7, 4096).is_err(),
+            "a misdirected write was taken"
+        );
+        for bit in 0..BATCH_HEADER * 8 {
+            let mut bad = buf.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let mismatch = header(&bad, 7, 8192).unwrap_err();
+            assert_ne!(mismatch.expected, mismatch.actual, "bit {bit}");
+        }
+        for cut in 0..BATCH_HEADER {
+            assert!(header(&buf[..cut], 7, 8192).is_err(), "cut {cut}");
+        }
+    }
+}

@@ -100,6 +100,9 @@ pub enum Error {
     /// retried: the kernel may have dropped the pages), so the process must stop.
     #[error("raft log has stopped: {0}")]
     Poisoned(Arc<Error>),
+    /// The writer thread is gone because a callback panicked.
+    #[error("the thread that writes the raft log has panicked")]
+    Panicked,
     /// The log was closed.
     #[error("raft log is closed")]
     Closed,

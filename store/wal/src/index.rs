@@ -29,8 +29,8 @@ struct Run {
 }
 
 /// A place on disk, ready to be read.
-pub(crate) struct Position {
-    pub segment: Arc<Segment>,
+pub(crate) struct Position<'a> {
+    pub segment: &'a Arc<Segment>,
     /// Offset of the record in bytes.
     pub offset: u64,
     /// Payload bytes.
@@ -61,7 +61,7 @@ impl Index {
         true
     }
 
-    pub fn get(&self, index: u64) -> Option<Position> {
+    pub fn get(&self, index: u64) -> Option<Position<'_>> {
         let at = usize::try_from(index.checked_sub(self.first)?).ok()?;
         let place = self.places.get(at)?;
         let run = self
@@ -69,7 +69,7 @@ impl Index {
             .partition_point(|run| run.first <= index)
             .checked_sub(1)?;
         Some(Position {
-            segment: Arc::clone(&self.runs.get(run)?.segment),
+            segment: &self.runs.get(run)?.segment,
             offset: place.offset.into(),
             payload: place.payload as usize,
         })

@@ -9,8 +9,9 @@ use crate::segment::Segment;
 use crate::shared::{LogState, Shared};
 use crate::{Entry, EntryId, Error};
 
-/// Bytes read from disk at a time, unless one record is larger.
-const SPAN_BYTES_MAX: u64 = 1 << 20;
+/// Bytes read from disk at a time, unless one record is larger. The positions are gathered under
+/// the lock that appends need, so it is no more than some hundreds of entries.
+const SPAN_BYTES_MAX: u64 = 256 << 10;
 
 /// Entries of one segment that lie close together, read at once.
 struct Span {
@@ -91,14 +92,14 @@ fn plan(
             None => {
                 let entries = vec![(place.offset, id)];
                 span = Some(Span {
-                    segment: place.segment,
+                    segment: Arc::clone(place.segment),
                     start: place.offset,
                     end,
                     entries,
                 });
             }
             Some(span)
-                if Arc::ptr_eq(&span.segment, &place.segment)
+                if Arc::ptr_eq(&span.segment, place.segment)
                     && end - span.start <= SPAN_BYTES_MAX =>
             {
                 span.end = end;

@@ -284,6 +284,15 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    /// A callback that panics ends the thread; nobody may wait for it for ever.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.fail(Error::Panicked, VecDeque::new());
+        }
+    }
+}
+
 /// Returns the number of records.
 fn encode(op: &Op, to: &mut Encoder<'_>) -> u32 {
     match op {

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mainstay_wal::storage::{File, Piece, PowerCut, Storage};
 use mainstay_wal::{Entry, Options, Wal};
@@ -18,10 +18,12 @@ const PAGE: usize = 4096;
 
 type Keep = Box<dyn FnMut(&Piece) -> bool + Send>;
 
-/// Cuts the power in the moment of the next sync once it is armed.
+/// Cuts the power in place of the next sync of a file or directory once it is armed.
 struct CutAtSync {
     power: PowerCut,
     armed: AtomicBool,
+    /// Syncs that still work once it is armed.
+    left: AtomicUsize,
     piece_bytes: usize,
     keep: Mutex<Keep>,
 }
@@ -31,13 +33,26 @@ struct Cutter(Arc<CutAtSync>);
 
 impl Cutter {
     fn new(piece_bytes: usize, keep: Keep) -> Self {
-        let (power, armed, keep) = (PowerCut::new(), AtomicBool::new(false), Mutex::new(keep));
         Self(Arc::new(CutAtSync {
-            power,
-            armed,
+            power: PowerCut::new(),
+            armed: AtomicBool::new(false),
+            left: AtomicUsize::new(0),
             piece_bytes,
-            keep,
+            keep: Mutex::new(keep),
         }))
+    }
+
+    /// Cuts the power after `syncs` more of them.
+    fn arm(&self, syncs: usize) {
+        self.0.left.store(syncs, Ordering::SeqCst);
+        self.0.armed.store(true, Ordering::SeqCst);
+    }
+
+    fn cut_if_armed(&self) {
+        if self.0.armed.load(Ordering::SeqCst) && self.0.left.fetch_sub(1, Ordering::SeqCst) == 0 {
+            let mut keep = self.0.keep.lock();
+            self.0.power.cut_keeping(self.0.piece_bytes, &mut *keep);
+        }
     }
 
     fn wrap(&self, file: Arc<dyn File>) -> Arc<dyn File> {
@@ -68,6 +83,7 @@ impl Storage for Cutter {
         self.0.power.remove(path)
     }
     fn sync_dir(&self, dir: &Path) -> std::io::Result<()> {
+        self.cut_if_armed();
         self.0.power.sync_dir(dir)
     }
 }
@@ -91,11 +107,7 @@ impl File for CutterFile {
         self.file.write_at(buf, offset)
     }
     fn sync(&self) -> std::io::Result<()> {
-        let cut = &self.cutter.0;
-        if cut.armed.load(Ordering::SeqCst) {
-            let mut keep = cut.keep.lock();
-            cut.power.cut_keeping(cut.piece_bytes, &mut *keep);
-        }
+        self.cutter.cut_if_armed();
         self.file.sync()
     }
 }
@@ -125,7 +137,7 @@ fn crash(dir: &Path, recycled: bool, last: &[Entry], piece: usize, keep: Keep) -
         "the test does not use the segment it means to"
     );
     let acknowledged = all(&wal);
-    cutter.0.armed.store(true, Ordering::SeqCst);
+    cutter.arm(0);
     wait(|done| wal.append(last.to_vec(), done)).unwrap_err();
     assert!(wal.poisoned().is_some());
     acknowledged
@@ -258,10 +270,11 @@ fn every_cut_of_the_last_batch() {
 }
 
 #[test]
-fn a_cut_while_a_segment_is_begun_loses_nothing() {
-    // Batches of one page: the sixteenth begins a new segment, where header, names and first
-    // batch are synced one by one. The power fails at each of the next syncs in turn.
-    for (syncs, names) in (0..6).flat_map(|syncs| [(syncs, false), (syncs, true)]) {
+fn a_cut_while_segments_are_begun_and_recycled_loses_nothing() {
+    // A batch of one entry takes a page, so some twenty batches and a purge begin two segments
+    // and recycle one; header, names and batches are synced one by one. The power fails in place
+    // of each of these syncs in turn, and unsynced names are lost or kept.
+    for (syncs, names) in (0..34).flat_map(|syncs| [(syncs, false), (syncs, true)]) {
         let dir = tempdir().unwrap();
         let keep = move |piece: &Piece| names && matches!(piece, Piece::Name { .. });
         let cutter = Cutter::new(PAGE, Box::new(keep));
@@ -274,23 +287,30 @@ fn a_cut_while_a_segment_is_begun_loses_nothing() {
         for index in 0..13 {
             append(&wal, entries(1, index..index + 1, 100));
         }
+        cutter.arm(syncs);
         let mut acknowledged = 13;
-        for index in 13..20 {
-            if index == 13 + syncs {
-                cutter.0.armed.store(true, Ordering::SeqCst);
-            }
+        let mut purged = None;
+        for index in 13..60 {
             match wait(|done| wal.append(entries(1, index..index + 1, 100), done)) {
                 Ok(()) => acknowledged = index + 1,
                 Err(_) => break,
             }
+            if index == 17 && wait(|done| wal.purge(id(1, 15), done)).is_ok() {
+                purged = Some(id(1, 15));
+            }
         }
-        assert!(wal.poisoned().is_some());
+        assert!(wal.poisoned().is_some(), "the power was never cut");
         drop(wal);
         let wal = open(dir.path());
+        let first = if purged.is_some() { 16 } else { 0 };
         assert_eq!(
             all(&wal),
-            entries(1, 0..acknowledged, 100),
+            entries(1, first..acknowledged, 100),
             "{syncs} {names}"
         );
+        assert_eq!(wal.state().purged, purged, "{syncs} {names}");
+        append(&wal, entries(2, acknowledged..acknowledged + 20, 100));
+        wal.close();
+        assert!(Wal::open(options(dir.path())).is_ok());
     }
 }

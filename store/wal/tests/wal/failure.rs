@@ -162,6 +162,26 @@ fn a_failed_sync_poisons_the_log_and_is_not_retried() {
 }
 
 #[test]
+fn a_callback_that_panics_stops_the_log_and_hangs_nobody() {
+    let dir = tempdir().unwrap();
+    let wal = open(dir.path());
+    wal.append(entries(1, 0..1, 10), Box::new(|_| panic!("planted")))
+        .unwrap();
+    // Either refused at once, or the callback is dropped or gets the error.
+    let (send, receive) = mpsc::channel::<Result<(), Error>>();
+    let done = Box::new(move |result| send.send(result).unwrap());
+    if wal.append(entries(1, 1..2, 10), done).is_ok() {
+        assert!(!matches!(receive.recv(), Ok(Ok(()))));
+    }
+    wal.clone().close();
+    let text = wal.poisoned().unwrap().to_string();
+    assert!(
+        text.ends_with("the thread that writes the raft log has panicked"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_full_disk_says_so_and_the_log_goes_on_once_there_is_room() {
     let dir = tempdir().unwrap();
     let failing = Failing::default();
