@@ -258,3 +258,60 @@ fn close(table: &[(&Suite, Outcome, Duration)], total: Duration) -> Result<()> {
         bail!("failed: {}", failed.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(program: &'static str, arguments: &'static [&'static str]) -> Step {
+        Step {
+            program: Program::Built(program),
+            arguments,
+        }
+    }
+
+    fn log() -> Result<PathBuf> {
+        let path = std::env::temp_dir().join(format!("xtask-test-{}", std::process::id()));
+        File::create(&path)?;
+        Ok(path)
+    }
+
+    #[test]
+    fn a_step_over_its_time_is_killed_with_its_children() -> Result<()> {
+        let begin = Instant::now();
+        let slow = step("/bin/sh", &["-c", "sleep 60 & wait"]);
+        let failure = run_step(&slow, None, &log()?, begin)?;
+        assert_eq!(failure.as_deref(), Some("its time was up"));
+        assert!(begin.elapsed() < Duration::from_secs(30));
+        Ok(())
+    }
+
+    #[test]
+    fn a_failing_step_tells_its_status() -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        assert_eq!(
+            run_step(&step("/bin/true", &[]), None, &log()?, deadline)?,
+            None
+        );
+        let failure = run_step(&step("/bin/false", &[]), None, &log()?, deadline)?;
+        assert!(failure.is_some_and(|text| text.contains("exit status: 1")));
+        Ok(())
+    }
+
+    #[test]
+    fn suites_have_different_names_and_time() {
+        for (index, suite) in SUITES.iter().enumerate() {
+            assert!(
+                suite.budget > Duration::ZERO && !suite.steps.is_empty(),
+                "{}",
+                suite.name
+            );
+            assert!(
+                SUITES
+                    .iter()
+                    .skip(index + 1)
+                    .all(|other| other.name != suite.name)
+            );
+        }
+    }
+}
