@@ -13,6 +13,7 @@ pub mod coverage;
 pub mod deviations;
 pub mod diff;
 pub mod direct;
+pub mod etcdctl;
 pub mod generate;
 pub mod http;
 pub mod listed;

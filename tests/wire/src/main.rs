@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use mainstay_wire::options::{Options, USAGE};
-use mainstay_wire::{diff, http, script};
+use mainstay_wire::{diff, etcdctl, http, script};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -18,6 +18,7 @@ async fn main() -> ExitCode {
     let result = match options.command.as_str() {
         "diff" => diff::run(&options).await,
         "script" => script::run(&options).await,
+        "etcdctl" => etcdctl::run(&options).await,
         "http" => http::run(&options).await,
         other => {
             eprintln!("unknown command {other}\n{USAGE}");

@@ -122,9 +122,15 @@ impl Side {
             // An answer to an earlier request may come late; it tells an older revision.
             let look = |log: &mut Log| {
                 let late = |one: &pb::WatchResponse| {
-                    one.header.as_ref().is_some_and(|header| header.revision < revision)
+                    one.header
+                        .as_ref()
+                        .is_some_and(|header| header.revision < revision)
                 };
-                while log.controls.front().is_some_and(|one| is_progress(one) && late(one)) {
+                while log
+                    .controls
+                    .front()
+                    .is_some_and(|one| is_progress(one) && late(one))
+                {
                     log.controls.pop_front();
                 }
                 found = log.controls.pop_front();

@@ -35,10 +35,16 @@ pub async fn call(port: u16, method: &str, path: &str) -> Result<Answer> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Answer> {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").context("no header")?;
+    let end = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .context("no header")?;
     let head = String::from_utf8_lossy(&bytes[..end]);
     let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("no status")?;
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .context("no status")?;
     let mut headers = BTreeMap::new();
     for line in lines {
         if let Some((name, value)) = line.split_once(':') {
@@ -46,16 +52,29 @@ fn parse(bytes: &[u8]) -> Result<Answer> {
         }
     }
     let rest = &bytes[end + 4..];
-    let chunked = headers.get("transfer-encoding").is_some_and(|kind| kind == "chunked");
-    let body = if chunked { unchunk(rest)? } else { rest.to_vec() };
+    let chunked = headers
+        .get("transfer-encoding")
+        .is_some_and(|kind| kind == "chunked");
+    let body = if chunked {
+        unchunk(rest)?
+    } else {
+        rest.to_vec()
+    };
     let body = String::from_utf8_lossy(&body).into_owned();
-    Ok(Answer { status: status.parse()?, headers, body })
+    Ok(Answer {
+        status: status.parse()?,
+        headers,
+        body,
+    })
 }
 
 fn unchunk(mut rest: &[u8]) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
-        let line = rest.windows(2).position(|two| two == b"\r\n").context("a chunk has no size")?;
+        let line = rest
+            .windows(2)
+            .position(|two| two == b"\r\n")
+            .context("a chunk has no size")?;
         let size = std::str::from_utf8(&rest[..line])?;
         let size = usize::from_str_radix(size.split(';').next().unwrap_or_default(), 16)?;
         rest = &rest[line + 2..];
@@ -76,7 +95,8 @@ mod tests {
 
     #[test]
     fn chunks_are_joined() {
-        let raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n";
+        let raw =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n";
         let answer = parse(raw).unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (200, "abcd"));
     }
