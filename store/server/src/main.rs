@@ -1,5 +1,6 @@
 //! The `mainstay` binary: reads flags and environment, and runs the member.
 
+mod cluster_version;
 mod compactor;
 mod data_dir;
 mod disk_observer;

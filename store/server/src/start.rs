@@ -15,7 +15,7 @@ use mainstay_watch::{HeaderIds, Hub};
 use crate::data_dir::DataDir;
 use crate::disk_observer::WalObserver;
 use crate::settings::Settings;
-use crate::{compactor, listeners, logging, notify, planted, stop};
+use crate::{cluster_version, compactor, listeners, logging, notify, planted, stop};
 
 /// Entries that may be applied beyond the last flush, for each of `--snapshot-count`: a flush of
 /// RocksDB is dearer than etcd's snapshot record, and a restart applies this many in about a
@@ -124,6 +124,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         let clients = listeners::serve(client_listeners, metrics_listeners, &context, &settings);
         let compacting = compactor::run(settings.auto_compaction, node.clone(), view.clone());
         tokio::spawn(compacting);
+        tokio::spawn(cluster_version::decide(node.clone(), view.clone()));
         tracing::info!(
             member = format!("{:x}", identity.member),
             cluster = format!("{:x}", identity.cluster),

@@ -38,7 +38,7 @@ pub fn read(arguments: &[String]) -> Result<Line, Refusal> {
         };
         let value = match value {
             Some(value) => value,
-            None if known.kind == Kind::Bool => "true",
+            None if matches!(known.kind, Kind::Bool | Kind::Anything) => "true",
             None => match rest.next() {
                 Some(value) => value,
                 None => return Err(Refusal::new(format!("flag needs an argument: -{name}"))),

@@ -93,7 +93,7 @@ fn same(flag: &Flag, value: &str) -> bool {
         Kind::Int => go::integer(value) == go::integer(flag.default),
         Kind::Uint => go::unsigned(value) == go::unsigned(flag.default),
         Kind::Duration => go::duration(value) == go::duration(flag.default),
-        Kind::Float | Kind::Text => value == flag.default,
+        Kind::Text | Kind::Anything => value == flag.default,
     }
 }
 
