@@ -8,6 +8,7 @@
 //! Read next: `request` and `outcome` (what is compared), `pair` (how), `generate` (random
 //! requests), `script` (written ones).
 
+pub mod apiserver;
 pub mod cluster;
 pub mod coverage;
 pub mod deviations;
@@ -27,6 +28,7 @@ pub mod plain_http;
 pub mod player;
 pub mod raw;
 pub mod request;
+pub mod rust_client;
 pub mod script;
 pub mod stream;
 pub mod tally;

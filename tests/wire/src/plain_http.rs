@@ -20,11 +20,22 @@ pub struct Answer {
 
 /// One request on a connection of its own, so that nothing is left over from another.
 pub async fn call(port: u16, method: &str, path: &str) -> Result<Answer> {
+    send(port, method, path, "").await
+}
+
+/// A request with a JSON body, when there is one.
+pub async fn send(port: u16, method: &str, path: &str, body: &str) -> Result<Answer> {
     let exchange = async {
         let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
-        );
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
+        if !body.is_empty() {
+            let length = body.len();
+            request.push_str("Content-Type: application/json\r\n");
+            request.push_str(&format!("Content-Length: {length}\r\n"));
+        }
+        request.push_str("\r\n");
+        request.push_str(body);
         socket.write_all(request.as_bytes()).await?;
         let mut bytes = Vec::new();
         socket.take(MAX_ANSWER).read_to_end(&mut bytes).await?;

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use mainstay_proto::etcdserverpb as pb;
 
 /// Longest description of a request in a report, in bytes.
-const DESCRIPTION: usize = 900;
+const DESCRIPTION: usize = 1500;
 
 /// One request as the suite sends it to both servers. Lease and member ids are canonical.
 #[derive(Clone, Debug)]

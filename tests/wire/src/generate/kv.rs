@@ -79,7 +79,12 @@ pub fn range(of: &mut Generator, world: &World) -> Request {
 }
 
 pub fn range_stream(of: &mut Generator, world: &World) -> Request {
-    Request::RangeStream(range_fields(of, world))
+    let mut range = range_fields(of, world);
+    // See `deviations`: chunks sorted each for itself.
+    if range.sort_order == 0 {
+        range.sort_target = 0;
+    }
+    Request::RangeStream(range)
 }
 
 /// A range with any mixture of fields.

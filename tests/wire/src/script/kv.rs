@@ -136,7 +136,9 @@ async fn orders(p: &mut Player) -> Played {
                     ..read
                 };
                 p.send(Request::Range(read.clone())).await?;
-                p.send(Request::RangeStream(read)).await?;
+                if sort_order != 0 || sort_target == 0 {
+                    p.send(Request::RangeStream(read)).await?; // See `deviations`.
+                }
             }
         }
     }
@@ -202,7 +204,9 @@ async fn keys_only(p: &mut Player) -> Played {
                 ..range_fields("a", "z")
             };
             p.send(Request::Range(read.clone())).await?;
-            p.send(Request::RangeStream(read.clone())).await?;
+            if sort_order != 0 || sort_target == 0 {
+                p.send(Request::RangeStream(read.clone())).await?; // See `deviations`.
+            }
             p.send(Request::Range(pb::RangeRequest {
                 min_mod_revision: 1,
                 ..read
