@@ -9,6 +9,7 @@ use prost::Message;
 use tonic::{Code, Status};
 
 use super::{PREFIX_BYTES, Tally, gzip, gzip::Coding};
+use crate::error::Error;
 
 /// The messages of one request body. Dropping a pending [`Messages::next`] loses nothing: what has
 /// arrived is kept here.
@@ -159,12 +160,20 @@ where
 
 fn decode<T: Message + Default>(bytes: Bytes) -> Result<T, Status> {
     T::decode(bytes).map_err(|error| {
+        let text = error.to_string();
+        // The only message that can hold itself is a txn, and etcd refuses one as deep as this.
+        if text.ends_with(NESTED_TOO_DEEP) {
+            return Error::TooManyOps.into();
+        }
         Status::new(
             Code::Internal,
-            format!("grpc: error unmarshalling request: {error}"),
+            format!("grpc: error unmarshalling request: {text}"),
         )
     })
 }
+
+/// How prost ends its complaint about a message nested beyond its limit of 100.
+const NESTED_TOO_DEEP: &str = "recursion limit reached";
 
 fn truncated() -> Status {
     Status::new(Code::Internal, "grpc: the request ends inside a message")
