@@ -260,7 +260,9 @@ fn every_cut_of_the_last_batch() {
             .unwrap();
             assert_eq!(all(&wal), entries(1, 0..6, 100), "cut at {cut}");
             let found = wal.state().recovered.cut.map(|cut| (cut.offset, cut.bytes));
-            assert_eq!(found.is_some(), cut > 0, "cut at {cut}");
+            // The checksum follows from a random generation, so its first bytes may be zero.
+            let left = image[start..start + cut].iter().any(|byte| *byte != 0);
+            assert_eq!(found.is_some(), left, "cut at {cut}");
             assert!(found.is_none_or(|(offset, bytes)| offset == start as u64 && bytes > 0));
             wal.close();
             let what = format!("cut at {cut}");
