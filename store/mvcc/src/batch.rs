@@ -270,6 +270,7 @@ impl Batch<'_> {
         );
         writer.state = state;
         writer.failed = false;
+        inner.compactor.committed(state.revision);
         if state.compact > compacted {
             inner.compactor.submit(state.compact, compacted);
         }

@@ -8,15 +8,22 @@
 //! Every record of the compact revision itself stays until the next compaction, tombstones too, so
 //! that a watch from that revision still sees them.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use rocksdb::WriteBatch;
 
 use crate::{
-    Error, HashKv, hash,
+    Error, HashKv,
+    db::Db,
+    hash,
+    index::checkpoint,
     record::Record,
-    revision::Revision,
+    revision::{NEVER_COMPACTED, Revision},
     schema::{self, record_key},
     store::Inner,
 };
@@ -33,11 +40,25 @@ const HASHES_MAX: usize = 10;
 /// store, so beyond this a compaction would no longer cost what it frees.
 const HASHED_KEYS_MAX: u64 = 1_000_000;
 
+/// Revisions after which the index is copied to disk anew, and the share of the keys that many
+/// more must be: replaying them at a start then costs about as much as reading the copy.
+const COPY_REVISIONS_MIN: i64 = 100_000;
+const COPY_KEYS_SHARE: i64 = 2;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Job {
     revision: i64,
     /// Compact revision before this one.
     previous: i64,
+}
+
+/// How far removal has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// What records up to this main revision supersede is gone.
+    pub versions: i64,
+    /// Tombstones below this main revision are gone.
+    pub tombstones: i64,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +67,9 @@ struct Work {
     hashes: VecDeque<HashKv>,
     /// Compact revision up to which everything is removed.
     done: i64,
+    /// Copies of the index asked for and made.
+    copies_wanted: u64,
+    copies_made: u64,
     stop: bool,
     failed: bool,
 }
@@ -57,19 +81,52 @@ pub(crate) struct Compactor {
     changed: Condvar,
     /// Held shared by whoever needs that nothing is removed for a while.
     gate: RwLock<()>,
+    failed: AtomicBool,
+    /// Database to copy the index of, if it is copied at all.
+    database: Option<PathBuf>,
+    /// Revision the newest durable copy of the index holds for; none after it may lose tombstones.
+    copied: AtomicI64,
+    /// Revision at which the next copy is due.
+    copy_due: AtomicI64,
 }
 
+/// In place of the revision of a copy where there is none.
+const NO_COPY: i64 = i64::MAX;
+
 impl Compactor {
-    /// `done` is the progress row of the store.
-    pub fn new(done: i64) -> Compactor {
+    /// `copied` is the revision of the copy of the index that was read at the start.
+    pub fn new(progress: Progress, database: Option<PathBuf>, copied: Option<i64>) -> Compactor {
         let work = Work {
-            done,
+            done: progress.versions,
             ..Work::default()
+        };
+        let due = match (&database, copied) {
+            (None, _) => i64::MAX,
+            (Some(_), None) => COPY_REVISIONS_MIN,
+            (Some(_), Some(copied)) => copied + COPY_REVISIONS_MIN,
         };
         Compactor {
             work: Mutex::new(work),
+            database,
+            copied: AtomicI64::new(copied.unwrap_or(NO_COPY)),
+            copy_due: AtomicI64::new(due),
             ..Compactor::default()
         }
+    }
+
+    /// Tells of a commit, after which a copy of the index may be due.
+    pub fn committed(&self, revision: i64) {
+        if revision >= self.copy_due.load(Ordering::Relaxed) {
+            self.copy_due.store(i64::MAX, Ordering::Relaxed);
+            self.want_copy();
+        }
+    }
+
+    fn want_copy(&self) -> u64 {
+        let mut work = self.work.lock();
+        work.copies_wanted += 1;
+        self.changed.notify_all();
+        work.copies_wanted
     }
 
     pub fn submit(&self, revision: i64, previous: i64) {
@@ -88,7 +145,7 @@ impl Compactor {
     }
 
     pub fn failed(&self) -> bool {
-        self.work.lock().failed
+        self.failed.load(Ordering::Acquire)
     }
 
     fn stopped(&self) -> bool {
@@ -109,14 +166,17 @@ impl Compactor {
             .copied()
     }
 
-    fn next(&self) -> Option<Job> {
+    fn next(&self) -> Option<Task> {
         let mut work = self.work.lock();
         loop {
             if work.stop {
                 return None;
             }
             if let Some(job) = work.jobs.pop_front() {
-                return Some(job);
+                return Some(Task::Compact(job));
+            }
+            if work.copies_made < work.copies_wanted {
+                return Some(Task::Copy(work.copies_wanted));
             }
             self.changed.wait(&mut work);
         }
@@ -145,17 +205,44 @@ pub(crate) fn wait(inner: &Inner, revision: i64) -> Result<(), Error> {
     }
 }
 
+/// Blocks until the index as it is now has been copied to disk.
+pub(crate) fn copy_index(inner: &Inner) -> Result<(), Error> {
+    if inner.compactor.database.is_none() {
+        return Ok(());
+    }
+    let wanted = inner.compactor.want_copy();
+    let mut work = inner.compactor.work.lock();
+    while work.copies_made < wanted {
+        if work.failed || work.stop {
+            return Err(Error::Failed);
+        }
+        inner.compactor.changed.wait(&mut work);
+    }
+    Ok(())
+}
+
+enum Task {
+    Compact(Job),
+    /// Copies the index, which answers so many requests to.
+    Copy(u64),
+}
+
 /// The background thread. A failure stops it, and with it the writer.
 pub(crate) fn run(inner: &Inner) {
-    while let Some(job) = inner.compactor.next() {
-        let result = compact(inner, job);
+    while let Some(task) = inner.compactor.next() {
+        let result = match &task {
+            Task::Compact(job) => compact(inner, *job),
+            Task::Copy(_) => copy(inner),
+        };
         let mut work = inner.compactor.work.lock();
-        match result {
-            Ok(true) => work.done = work.done.max(job.revision),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, revision = job.revision, "compaction failed");
+        match (result, task) {
+            (Ok(true), Task::Compact(job)) => work.done = work.done.max(job.revision),
+            (Ok(_), Task::Copy(wanted)) => work.copies_made = wanted,
+            (Ok(false), _) => {}
+            (Err(error), _) => {
+                tracing::error!(%error, "the store's background work failed");
                 work.failed = true;
+                inner.compactor.failed.store(true, Ordering::Release);
             }
         }
         drop(work);
@@ -166,26 +253,50 @@ pub(crate) fn run(inner: &Inner) {
     }
 }
 
+/// Copies the index, then removes the tombstones that waited for it.
+fn copy(inner: &Inner) -> Result<bool, Error> {
+    let Some(database) = &inner.compactor.database else {
+        return Ok(true);
+    };
+    let copied = checkpoint::write(inner, database)?;
+    inner.compactor.copied.store(copied, Ordering::Release);
+    let keys = inner.shared.read().index.tree.len() as i64;
+    let due = copied + COPY_REVISIONS_MIN.max(keys / COPY_KEYS_SHARE);
+    inner.compactor.copy_due.store(due, Ordering::Relaxed);
+    let progress = progress(&inner.db)?;
+    // Versions up to here are gone, so tombstones below it may go if the copy knows them.
+    remove(inner, progress.versions)
+}
+
 /// Returns whether it came to its end.
 fn compact(inner: &Inner, job: Job) -> Result<bool, Error> {
     let keys = inner.shared.read().index.tree.len();
     if keys <= HASHED_KEYS_MAX {
-        let hash = hash::compute(inner, job.revision, job.previous)?;
-        let (compact_revision, hash_revision) = (job.previous, job.revision);
-        inner.compactor.keep_hash(HashKv {
-            hash,
-            compact_revision,
-            hash_revision,
-        });
+        inner
+            .compactor
+            .keep_hash(hash::of_compaction(inner, job.revision, job.previous)?);
     }
-    let walked = read_progress(inner)?;
-    let mut next = Revision::new(walked.max(0), 0);
+    remove(inner, job.revision)
+}
+
+/// Removes what a compaction to `target` frees and is not gone yet.
+fn remove(inner: &Inner, target: i64) -> Result<bool, Error> {
+    let mut progress = progress(&inner.db)?;
+    let copied = inner.compactor.copied.load(Ordering::Acquire);
+    let tombstones = target.min(copied.saturating_add(1));
+    if progress.versions >= target && progress.tombstones >= tombstones {
+        return Ok(true);
+    }
+    let until = Progress {
+        versions: target,
+        tombstones,
+    };
+    let mut next = Revision::new(progress.versions.min(progress.tombstones).max(0), 0);
     loop {
         if inner.compactor.stopped() {
             return Ok(false);
         }
-        let step = step(inner, walked, job.revision, next)?;
-        match step {
+        match step(inner, &mut progress, until, next)? {
             Some(after) => next = after,
             None => return Ok(true),
         }
@@ -200,30 +311,27 @@ enum Removed {
 /// One step from `from` on. Returns where the next begins, or none at the end.
 fn step(
     inner: &Inner,
-    walked: i64,
-    target: i64,
+    progress: &mut Progress,
+    until: Progress,
     from: Revision,
 ) -> Result<Option<Revision>, Error> {
     let mut batch = WriteBatch::default();
-    let mut removed = Vec::new();
-    let mut last = None;
-    let mut seen = 0;
+    let (mut removed, mut last, mut seen) = (Vec::new(), None, 0);
     for record in inner
         .db
-        .records(from, Revision::last_of(target))
+        .records(from, Revision::last_of(until.versions))
         .take(STEP_RECORDS)
     {
         let record = record?;
         (last, seen) = (Some(record.revision), seen + 1);
-        // What the records of the revision reached last time supersede is gone already.
-        if record.revision.main > walked
+        if record.revision.main > progress.versions
             && record.follows_value()
             && let Some(prev) = record.prev
         {
             batch.delete(record_key(prev));
             removed.push(Removed::Version(record.clone(), prev));
         }
-        if record.tombstone && record.revision.main < target {
+        if record.tombstone && record.revision.main < until.tombstones {
             batch.delete(record_key(record.revision));
             removed.push(Removed::Tombstone(record));
         }
@@ -232,8 +340,12 @@ fn step(
         .filter(|_| seen == STEP_RECORDS)
         .map(|r| Revision::new(r.main, r.sub + 1));
     // The main revision a step ends in may go on in the next one.
-    let progress = next.map_or(target, |next| next.main - 1).max(walked);
-    batch.put(schema::PROGRESS, progress.to_le_bytes());
+    let reached = next.map_or(until.versions, |next| next.main - 1);
+    let after = Progress {
+        versions: progress.versions.max(reached),
+        tombstones: progress.tombstones.max(until.tombstones.min(reached + 1)),
+    };
+    batch.put(schema::PROGRESS, after.encode());
     let _gate = inner.compactor.gate.write();
     inner.db.write(batch)?;
     inner.counters.compacted(removed.len() as u64);
@@ -246,20 +358,29 @@ fn step(
             }
         }
     }
+    *progress = after;
     Ok(next)
 }
 
-/// Main revision up to which everything is removed; -1 in a store that was never compacted.
-pub(crate) fn read_progress(inner: &Inner) -> Result<i64, Error> {
-    progress(&inner.db)
+impl Progress {
+    fn encode(&self) -> Vec<u8> {
+        [self.versions.to_le_bytes(), self.tombstones.to_le_bytes()].concat()
+    }
 }
 
-pub(crate) fn progress(db: &crate::db::Db) -> Result<i64, Error> {
-    match db.get(schema::PROGRESS)? {
-        None => Ok(crate::revision::NEVER_COMPACTED),
-        Some(bytes) => match <[u8; 8]>::try_from(&bytes[..]) {
-            Ok(bytes) => Ok(i64::from_le_bytes(bytes)),
-            Err(_) => Err(Error::corrupt("the progress row has the wrong length")),
-        },
-    }
+/// Reads the progress row; a store that was never compacted has none.
+pub(crate) fn progress(db: &Db) -> Result<Progress, Error> {
+    let Some(row) = db.get(schema::PROGRESS)? else {
+        return Ok(Progress {
+            versions: NEVER_COMPACTED,
+            tombstones: NEVER_COMPACTED,
+        });
+    };
+    let wrong = || Error::corrupt("the progress row has the wrong length");
+    let (versions, tombstones) = row.split_first_chunk::<8>().ok_or_else(wrong)?;
+    let tombstones = <[u8; 8]>::try_from(tombstones).map_err(|_| wrong())?;
+    Ok(Progress {
+        versions: i64::from_le_bytes(*versions),
+        tombstones: i64::from_le_bytes(tombstones),
+    })
 }

@@ -33,6 +33,9 @@ const READAHEAD_BYTES: usize = 1024 * 1024;
 /// Info logs RocksDB keeps.
 const INFO_LOGS: usize = 2;
 
+/// Key and value as stored.
+type Row = (Box<[u8]>, Box<[u8]>);
+
 pub(crate) struct Db {
     rocks: DB,
     write: WriteOptions,
@@ -121,10 +124,7 @@ impl Db {
     }
 
     /// Rows whose key begins with `prefix`, in order.
-    pub fn rows(
-        &self,
-        prefix: &[u8],
-    ) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), Error>> + '_ {
+    pub fn rows(&self, prefix: &[u8]) -> impl Iterator<Item = Result<Row, Error>> + '_ {
         let mut options = ReadOptions::default();
         if let Some(end) = after_prefix(prefix) {
             options.set_iterate_upper_bound(end);

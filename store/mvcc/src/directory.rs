@@ -12,6 +12,9 @@ use crate::Error;
 const POINTER: &str = "CURRENT_DB";
 const POINTER_NEW: &str = "CURRENT_DB.new";
 const DATABASE: &str = "db-";
+/// Extensions of the copy of a database's index, and of one being written.
+pub(crate) const INDEX: &str = "index";
+pub(crate) const INDEX_NEW: &str = "index-new";
 /// Longest pointer that makes sense, in bytes.
 const POINTER_BYTES_MAX: u64 = 64;
 
@@ -32,10 +35,16 @@ pub(crate) fn enter(dir: &Path) -> Result<PathBuf, Error> {
     }
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if let Some(other) = entry.file_name().to_str().and_then(parse)
-            && other != number
-        {
-            fs::remove_dir_all(entry.path())?;
+        let path = entry.path();
+        let stem = path
+            .file_stem()
+            .and_then(|stem| stem.to_str())
+            .and_then(parse);
+        match path.extension().and_then(|extension| extension.to_str()) {
+            None if stem.is_some_and(|other| other != number) => fs::remove_dir_all(&path)?,
+            Some(INDEX) if stem.is_some_and(|other| other != number) => fs::remove_file(&path)?,
+            Some(INDEX_NEW) if stem.is_some() => fs::remove_file(&path)?,
+            _ => {}
         }
     }
     sync_dir(dir)?;

@@ -9,7 +9,12 @@ use mainstay_proto::mvccpb::KeyValue;
 use prost::Message;
 
 use crate::{
-    Error, range::Bounds, reader::Reader, record::Record, revision::Revision, store::Inner,
+    Error,
+    range::Bounds,
+    reader::Reader,
+    record::Record,
+    revision::{FIRST, Revision},
+    store::Inner,
 };
 
 /// Name of etcd's bucket, which seeds the hash.
@@ -42,7 +47,14 @@ pub(crate) fn hash_kv(inner: &Inner, revision: i64) -> Result<HashKv, Error> {
         return Err(Error::FutureRevision);
     }
     let hash_revision = if revision == 0 { current } else { revision };
-    let hash = compute(inner, hash_revision, compact_revision)?;
+    let survivors = survivors(inner, hash_revision, compact_revision)?;
+    let survivors = match survivors {
+        // Where no key is alive etcd skips nothing it still has: what the compaction has left.
+        None if compact_revision > 0 => self::survivors(inner, compact_revision, compact_revision)?,
+        found => found,
+    };
+    let survivors = survivors.unwrap_or_default();
+    let hash = digest(inner, hash_revision, compact_revision, &survivors)?;
     Ok(HashKv {
         hash,
         compact_revision,
@@ -50,14 +62,25 @@ pub(crate) fn hash_kv(inner: &Inner, revision: i64) -> Result<HashKv, Error> {
     })
 }
 
-/// Hashes the store at `main`, as it is when compacted to `compact`. The caller sees to it that
-/// nothing is removed meanwhile.
-pub(crate) fn compute(inner: &Inner, main: i64, compact: i64) -> Result<u32, Error> {
+/// The hash a compaction to `main` leaves, made before it removes anything. `previous` is the
+/// compact revision before it.
+pub(crate) fn of_compaction(inner: &Inner, main: i64, previous: i64) -> Result<HashKv, Error> {
+    let survivors = survivors(inner, main, previous)?.unwrap_or_default();
+    let hash = digest(inner, main, previous, &survivors)?;
+    Ok(HashKv {
+        hash,
+        compact_revision: previous,
+        hash_revision: main,
+    })
+}
+
+/// Hashes the records up to `main`; of those not after `compact` only the survivors. The caller
+/// sees to it that nothing is removed meanwhile.
+fn digest(inner: &Inner, main: i64, compact: i64, survivors: &[Revision]) -> Result<u32, Error> {
     let mut crc = crc32c::crc32c(SEED);
     if main < 0 {
         return Ok(crc);
     }
-    let survivors = survivors(inner, main, compact)?;
     let mut survivors = survivors.iter().peekable();
     let mut buffer = Vec::new();
     for record in inner
@@ -81,29 +104,25 @@ pub(crate) fn compute(inner: &Inner, main: i64, compact: i64) -> Result<u32, Err
     Ok(crc)
 }
 
-/// Revisions not after `compact` that count, in order.
-fn survivors(inner: &Inner, main: i64, compact: i64) -> Result<Vec<Revision>, Error> {
-    let alive_at = |main: i64| {
-        let (mut revisions, mut keys) = (Vec::new(), 0u64);
-        let all = Bounds::Span {
-            from: &[],
-            end: None,
-        };
-        Reader { inner, own: None }.scan(&all, main, usize::MAX, |hit| {
-            keys += 1;
-            if hit.latest.main <= compact {
-                revisions.push(hit.latest.revision());
-            }
-        })?;
-        Ok::<_, Error>((revisions, keys))
-    };
-    let (mut revisions, keys) = alive_at(main)?;
-    if keys == 0 && compact > 0 {
-        // etcd then skips nothing it still has, which is what the compaction has left.
-        revisions = alive_at(compact)?.0;
+/// Newest revisions, not after `compact`, of the keys alive at `main`, in order. None if no key is
+/// alive.
+fn survivors(inner: &Inner, main: i64, compact: i64) -> Result<Option<Vec<Revision>>, Error> {
+    let (mut revisions, mut alive) = (Vec::new(), false);
+    if main < FIRST {
+        return Ok(None);
     }
+    let all = Bounds::Span {
+        from: &[],
+        end: None,
+    };
+    Reader { inner, own: None }.scan(&all, main, usize::MAX, |hit| {
+        alive = true;
+        if hit.latest.main <= compact {
+            revisions.push(hit.latest.revision());
+        }
+    })?;
     revisions.sort_unstable();
-    Ok(revisions)
+    Ok(alive.then_some(revisions))
 }
 
 /// Key and value of the row etcd's backend has for a record.

@@ -3,6 +3,7 @@
 //! Deleted keys stay until compaction removes their tombstone, because a read at a revision before
 //! the deletion starts from it.
 
+pub(crate) mod checkpoint;
 pub(crate) mod leaf;
 pub(crate) mod tree;
 pub(crate) mod versions;

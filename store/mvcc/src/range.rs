@@ -10,7 +10,7 @@ use mainstay_proto::{
 
 use crate::{
     Error,
-    reader::{Hit, Reader},
+    reader::{Hit, Moment, Reader},
 };
 
 /// Answer to a range request.
@@ -81,6 +81,15 @@ pub(crate) fn range(reader: &Reader<'_>, request: &RangeRequest) -> Result<Range
         .filter(|limit| *limit > 0);
     let order = Order::of(request);
     let whole = order.sorts() || filters(request);
+    if let Some(limit) = limit.filter(|_| order.last_keys() && !filters(request))
+        && let Some((hits, count)) = reader.tail(&bounds, &moment, limit)?
+    {
+        result.count = count as i64;
+        result.more = true;
+        result.kvs = values(reader, hits.into_iter().rev().collect(), request, &moment)?;
+        reader.check(&moment)?;
+        return Ok(result);
+    }
     let mut hits = match limit {
         Some(limit) if !whole => reader.gather(&bounds, &moment, limit)?,
         _ => reader.gather(&bounds, &moment, usize::MAX)?,
@@ -107,14 +116,23 @@ pub(crate) fn range(reader: &Reader<'_>, request: &RangeRequest) -> Result<Range
     } else {
         order.sort_hits(&mut hits);
         hits.truncate(limit.unwrap_or(usize::MAX));
-        match request.keys_only {
-            // Served from the index, as etcd 3.7 does: neither value nor lease.
-            true => hits.into_iter().map(Hit::into_bare_kv).collect(),
-            false => reader.fetch(hits, &moment)?,
-        }
+        values(reader, hits, request, &moment)?
     };
     reader.check(&moment)?;
     Ok(result)
+}
+
+fn values(
+    reader: &Reader<'_>,
+    hits: Vec<Hit>,
+    request: &RangeRequest,
+    moment: &Moment,
+) -> Result<Vec<KeyValue>, Error> {
+    match request.keys_only {
+        // Served from the index, as etcd 3.7 does: neither value nor lease.
+        true => Ok(hits.into_iter().map(Hit::into_bare_kv).collect()),
+        false => reader.fetch(hits, moment),
+    }
 }
 
 /// How results are sorted. Keys are read in ascending order, which is what is left of `NONE`.
@@ -136,6 +154,11 @@ impl Order {
 
     fn sorts(&self) -> bool {
         self.descending || self.target != SortTarget::Key
+    }
+
+    /// Whether a limit asks for the last keys.
+    fn last_keys(&self) -> bool {
+        self.descending && self.target == SortTarget::Key
     }
 
     fn sort_hits(&self, hits: &mut [Hit]) {

@@ -182,6 +182,42 @@ impl Reader<'_> {
         }
     }
 
+    /// The last `limit` keys of a longer range, in ascending order, and how many there are. Only
+    /// for the latest committed revision: there the index knows where they begin.
+    pub fn tail(
+        &self,
+        bounds: &Bounds<'_>,
+        moment: &Moment,
+        limit: usize,
+    ) -> Result<Option<(Vec<Hit>, u64)>, Error> {
+        let (Bounds::Span { from, end }, None) = (bounds, &self.own) else {
+            return Ok(None);
+        };
+        let (first, count) = {
+            let shared = self.inner.shared.read();
+            let tree = &shared.index.tree;
+            let count = tree.count(from, *end);
+            let Some(skipped) = count
+                .checked_sub(limit as u64)
+                .filter(|skipped| *skipped > 0)
+            else {
+                return Ok(None);
+            };
+            match tree.nth(tree.rank(from) + skipped) {
+                Some(first) if moment.main == shared.revision => (first.to_vec(), count),
+                _ => return Ok(None),
+            }
+        };
+        let bounds = Bounds::Span {
+            from: &first,
+            end: *end,
+        };
+        Ok(Some((
+            self.gather_committed(&bounds, moment.main, limit)?,
+            count,
+        )))
+    }
+
     /// Up to `want` keys of the index that may be alive at `main`.
     fn find(&self, bounds: &Bounds<'_>, main: i64, want: usize) -> Vec<Found> {
         let mut found = Vec::with_capacity(if matches!(bounds, Bounds::One(_)) {

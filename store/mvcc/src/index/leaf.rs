@@ -150,6 +150,7 @@ impl Leaf {
         self.insert(self.len(), key, latest);
     }
 
+    #[cfg(test)]
     /// Memory it holds, in bytes.
     pub fn allocated(&self) -> usize {
         self.bytes.capacity()

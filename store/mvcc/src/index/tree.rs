@@ -28,7 +28,7 @@ enum Node {
 struct Inner {
     /// `separators[i]` is a lower bound of `children[i + 1]` and above everything before it.
     separators: Vec<Box<[u8]>>,
-    children: Vec<Box<Node>>,
+    children: Vec<Node>,
     /// Living keys under each child.
     live: Vec<u64>,
 }
@@ -37,7 +37,7 @@ struct Inner {
 struct Set {
     before: Option<Latest>,
     now_live: bool,
-    split: Option<(Box<[u8]>, Box<Node>)>,
+    split: Option<(Box<[u8]>, Node)>,
 }
 
 impl Default for Tree {
@@ -79,7 +79,7 @@ impl Tree {
         if let Some((separator, right)) = set.split {
             let left = std::mem::replace(&mut self.root, Node::Inner(Inner::default()));
             let live = vec![left.live(), right.live()];
-            let children = vec![Box::new(left), right];
+            let children = vec![left, right];
             self.root = Node::Inner(Inner {
                 separators: vec![separator],
                 children,
@@ -97,7 +97,7 @@ impl Tree {
             match inner.children.len() {
                 0 => self.root = Node::Leaf(Leaf::default()),
                 1 => match inner.children.pop() {
-                    Some(only) => self.root = *only,
+                    Some(only) => self.root = only,
                     None => break,
                 },
                 _ => break,
@@ -175,6 +175,7 @@ impl Tree {
         let _ = self.root.walk(from, end, live_only, &mut visit);
     }
 
+    #[cfg(test)]
     /// Memory of the tree without the allocator's own overhead, in bytes.
     pub fn allocated(&self) -> usize {
         self.root.allocated()
@@ -256,17 +257,17 @@ impl Node {
         }
     }
 
+    #[cfg(test)]
     fn allocated(&self) -> usize {
-        size_of::<Node>()
-            + match self {
-                Node::Leaf(leaf) => leaf.allocated(),
-                Node::Inner(inner) => {
-                    inner.children.iter().map(|c| c.allocated()).sum::<usize>()
-                        + inner.separators.iter().map(|s| s.len() + 16).sum::<usize>()
-                        + inner.live.capacity() * 8
-                        + inner.children.capacity() * 8
-                }
+        match self {
+            Node::Leaf(leaf) => leaf.allocated(),
+            Node::Inner(inner) => {
+                inner.children.iter().map(|c| c.allocated()).sum::<usize>()
+                    + inner.separators.iter().map(|s| s.len() + 16).sum::<usize>()
+                    + inner.live.capacity() * 8
+                    + inner.children.capacity() * size_of::<Node>()
             }
+        }
     }
 }
 
@@ -296,7 +297,7 @@ fn leaf_set(leaf: &mut Leaf, key: &[u8], next: impl FnOnce(Option<&Latest>) -> L
             leaf.len() / 2
         };
         let right = leaf.split(middle);
-        (Box::from(right.key(0)), Box::new(Node::Leaf(right)))
+        (Box::from(right.key(0)), Node::Leaf(right))
     });
     Set {
         before: None,
@@ -329,7 +330,7 @@ impl Inner {
         set
     }
 
-    fn split(&mut self, at_end: bool) -> (Box<[u8]>, Box<Node>) {
+    fn split(&mut self, at_end: bool) -> (Box<[u8]>, Node) {
         let len = self.children.len();
         let middle = if at_end { len - 1 } else { len / 2 };
         let mut separators = self.separators.split_off(middle - 1);
@@ -338,11 +339,11 @@ impl Inner {
         let live = self.live.split_off(middle);
         (
             separator,
-            Box::new(Node::Inner(Inner {
+            Node::Inner(Inner {
                 separators,
                 children,
                 live,
-            })),
+            }),
         )
     }
 
@@ -379,7 +380,7 @@ impl Inner {
         };
         let right = self.children.remove(left + 1);
         let separator = self.separators.remove(left);
-        self.children[left].merge(separator, *right);
+        self.children[left].merge(separator, right);
         let moved = self.live.remove(left + 1);
         self.live[left] += moved;
     }
@@ -448,7 +449,7 @@ impl Loader {
                     Some(_) => inner.separators.push(child_low),
                 }
                 inner.live.push(child.live());
-                inner.children.push(Box::new(child));
+                inner.children.push(child);
                 if inner.children.len() == LOAD_KEYS {
                     let full = std::mem::take(&mut inner);
                     above.push((low.take().unwrap_or_default(), Node::Inner(full)));
