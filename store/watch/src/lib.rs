@@ -8,10 +8,25 @@
 //! This crate must not know gRPC nor etcd's error texts (they come in as [`Reasons`]), and must
 //! not block the caller of [`Hub::publish`]. Read `hub.rs` next, then `stream.rs`.
 
+mod cohort;
+mod control;
+mod event;
+mod history;
 mod hub;
+mod interval;
+mod mailbox;
+mod matcher;
 mod options;
+mod response;
+mod ring;
+mod stats;
 mod stream;
+mod todo;
+mod watcher;
 
-pub use hub::{Hub, Stats};
+pub use control::{Control, StreamEnded};
+pub use hub::Hub;
 pub use options::{HeaderIds, HeaderSource, Options, Reasons};
-pub use stream::{Control, Frame, Stream, StreamEnded};
+pub use response::Frame;
+pub use stats::Stats;
+pub use stream::Stream;

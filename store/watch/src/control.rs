@@ -1,0 +1,58 @@
+//! The requests of a watch stream.
+
+use mainstay_proto::etcdserverpb::WatchCreateRequest;
+use tokio::sync::mpsc;
+
+/// Requests that wait for the stream to be pulled. Beyond that whoever reads them from the network
+/// waits too, so that a client that sends and does not receive is slowed down (as etcd does).
+pub(crate) const REQUESTS_MAX: usize = 64;
+
+/// The stream is gone: its client hung up, or the hub was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the watch stream has ended")]
+pub struct StreamEnded;
+
+/// The requests' side of a stream. Dropping it is the client's half close: events go on.
+#[derive(Debug, Clone)]
+pub struct Control(mpsc::Sender<Request>);
+
+#[derive(Debug)]
+pub(crate) enum Request {
+    Create(WatchCreateRequest),
+    Cancel(i64),
+    Progress,
+    Refuse(String),
+}
+
+impl Control {
+    pub(crate) fn new() -> (Control, mpsc::Receiver<Request>) {
+        let (sender, receiver) = mpsc::channel(REQUESTS_MAX);
+        (Control(sender), receiver)
+    }
+
+    /// Answered by a `created` response, in the order of requests.
+    pub async fn create(&self, request: WatchCreateRequest) -> Result<(), StreamEnded> {
+        self.send(Request::Create(request)).await
+    }
+
+    /// Answered by a `canceled` response if there is such a watch, else not at all.
+    pub async fn cancel(&self, watch_id: i64) -> Result<(), StreamEnded> {
+        self.send(Request::Cancel(watch_id)).await
+    }
+
+    /// Answered with watch id -1 if there is a watch and all of them are at the current revision,
+    /// behind every event up to that revision; else not at all, and the client asks again.
+    pub async fn progress(&self) -> Result<(), StreamEnded> {
+        self.send(Request::Progress).await
+    }
+
+    /// Answers a create request that may not be carried out: created and canceled at once, with
+    /// watch id -1 and this reason.
+    pub async fn refuse(&self, reason: String) -> Result<(), StreamEnded> {
+        self.send(Request::Refuse(reason)).await
+    }
+
+    async fn send(&self, request: Request) -> Result<(), StreamEnded> {
+        self.0.send(request).await.map_err(|_| StreamEnded)
+    }
+}
