@@ -32,7 +32,7 @@ pub async fn run(plane: &ControlPlane) -> Result<()> {
         ])
         .args([
             "-o",
-            "custom-columns=NAME:.metadata.name,VALUE:.data.x",
+            "custom-columns=TYPE:.type,NAME:.object.metadata.name,VALUE:.object.data.x",
             "--no-headers",
         ])
         .stdout(Stdio::piped())
