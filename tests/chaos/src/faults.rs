@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mainstay_model::Violation;
 use rand::{Rng, rngs::StdRng, seq::SliceRandom};
 use tokio::time::{Instant, sleep};
 
@@ -205,8 +204,34 @@ pub fn power_cut(cluster: &mut Cluster, victims: &[usize]) -> anyhow::Result<()>
     Ok(())
 }
 
-/// A fault that left the cluster broken, as a violation for the verdict.
-#[must_use]
-pub fn unhealed(error: &anyhow::Error) -> Violation {
-    Violation::new(mainstay_model::Rule::Malformed, format!("{error:#}"))
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn every_possible_fault_comes_once_before_any_comes_again() {
+        for (mounts, kinds) in [(true, 8), (false, 6)] {
+            let mut random = StdRng::seed_from_u64(7);
+            let mut schedule = Schedule::new(mounts, &mut random);
+            let first: BTreeSet<Fault> = (0..kinds).map(|_| schedule.next(&mut random)).collect();
+            assert_eq!(first.len(), kinds);
+            assert!(mounts || !first.iter().any(|fault| fault.needs_mounts()));
+        }
+    }
+
+    #[test]
+    fn one_seed_gives_one_schedule() {
+        let draw = || {
+            let mut random = StdRng::seed_from_u64(3);
+            let mut schedule = Schedule::new(true, &mut random);
+            (0..50)
+                .map(|_| schedule.next(&mut random))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(draw(), draw());
+    }
 }

@@ -7,6 +7,7 @@ use mainstay_chaos::{
     scenario,
     tally::Tally,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -27,10 +28,10 @@ async fn main() -> ExitCode {
     };
     println!("seed {}", options.seed);
     let mut tally = Tally::default();
-    // On Ctrl-C the scenario is dropped, which kills its members and unmounts their disks.
+    // When interrupted the scenario is dropped, which kills its members and unmounts their disks.
     let result = tokio::select! {
         result = scenario::run(&options, &mut tally) => result,
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        () = interrupted() => Err(anyhow::anyhow!("interrupted")),
     };
     if let Err(error) = result {
         tally.check("the scenario ran to its end", &[format!("{error:#}")]);
@@ -41,5 +42,22 @@ async fn main() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Returns on SIGINT or SIGTERM.
+async fn interrupted() {
+    let terminated = signal(SignalKind::terminate());
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = async {
+            match terminated {
+                Ok(mut signal) => drop(signal.recv().await),
+                Err(error) => {
+                    eprintln!("SIGTERM will leave members behind: {error}");
+                    std::future::pending().await
+                }
+            }
+        } => {}
     }
 }

@@ -47,10 +47,9 @@ const CLOSER: u32 = 90;
 /// What a finished run has shown.
 #[derive(Debug)]
 pub struct Findings {
+    pub history: History,
     pub violations: Vec<Violation>,
-    /// Every member served again.
-    pub healed: bool,
-    /// Every member told the same in the end.
+    /// Every member served again and told the same in the end.
     pub converged: bool,
 }
 
@@ -208,8 +207,8 @@ impl Session {
             self.keep(&history, &violations)?;
         }
         Ok(Findings {
+            history,
             violations,
-            healed,
             converged,
         })
     }
@@ -244,9 +243,9 @@ impl Session {
         if hashes.iter().any(|hash| *hash != hashes[0]) {
             bail!("HashKV differs at revision {last}: {hashes:?}");
         }
-        for index in 0..self.cluster.members.len() {
+        for (index, (_, compacted)) in hashes.iter().enumerate() {
             let probe = self.cluster.probe(index);
-            let from = hashes[index].1.max(1) + 1;
+            let from = compacted.max(&1) + 1;
             again.push(collector::read_again(probe, from, last, SETTLE_TIMEOUT).await?);
         }
         Ok(())

@@ -13,9 +13,20 @@ const MAX_LINE: usize = 900;
 pub struct Tally {
     pub passed: u32,
     pub failed: u32,
+    /// Failures are what this run is for; they are printed as such.
+    pub wants_failure: bool,
 }
 
 impl Tally {
+    /// A tally for a run that is expected to fail.
+    #[must_use]
+    pub fn wanting_failure() -> Tally {
+        Tally {
+            wants_failure: true,
+            ..Tally::default()
+        }
+    }
+
     /// Notes one check with what was found wrong.
     pub fn check<T: Display>(&mut self, name: &str, wrong: &[T]) -> bool {
         if wrong.is_empty() {
@@ -24,8 +35,13 @@ impl Tally {
             return true;
         }
         self.failed += 1;
-        println!("FAILED  {name}: {} found", wrong.len());
-        for one in wrong.iter().take(MAX_LINES) {
+        let (word, lines) = if self.wants_failure {
+            ("broken", 1)
+        } else {
+            ("FAILED", MAX_LINES)
+        };
+        println!("{word}  {name}: {} found", wrong.len());
+        for one in wrong.iter().take(lines) {
             let line: String = one.to_string().chars().take(MAX_LINE).collect();
             println!("        {line}");
         }

@@ -28,6 +28,11 @@ pub fn judge(history: &History) -> Vec<Check> {
     let floors = Floors::new(history);
     let ownership = ownership::assign(history, &timeline, &floors);
     let windows = wgl::windows(history, &timeline, &ownership);
+    println!(
+        "{} windows searched, {} leases seen to expire",
+        windows.len(),
+        ownership.expiries.len()
+    );
     let searched = windows
         .iter()
         .filter_map(|window| wgl::check(window).err())

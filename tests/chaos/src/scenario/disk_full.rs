@@ -32,7 +32,9 @@ const CLIENT: u32 = 99;
 pub async fn run(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
     if !options.mounts {
         println!("left out: disk full (mounting a file system needs root)");
-        return tally_nothing(tally);
+        // A suite that is left out for lack of rights has not failed.
+        tally.passed += 1;
+        return Ok(());
     }
     let mut random = StdRng::seed_from_u64(options.seed);
     let setup = Setup {
@@ -63,20 +65,7 @@ pub async fn run(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
     tally.outcome("it comes back with space", back);
     session.recorder.fault("disk full", start);
     sleep(Duration::from_secs(2)).await;
-    if options.is_etcd() {
-        // etcd panics on a full disk; that is the defect this design does not copy.
-        let mut inner = Tally::default();
-        let findings = session.finish(&mut inner).await?;
-        tally.check("nothing acknowledged is lost", &findings.violations);
-        return Ok(());
-    }
     session.finish(tally).await?;
-    Ok(())
-}
-
-/// A suite that is left out for lack of rights has not failed.
-fn tally_nothing(tally: &mut Tally) -> anyhow::Result<()> {
-    tally.passed += 1;
     Ok(())
 }
 
@@ -109,6 +98,7 @@ fn says_why(options: &Options, session: &Session) -> anyhow::Result<()> {
             member.log.display()
         ),
         1 => Ok(()),
+        // etcd says it on every layer.
         _ if options.is_etcd() => Ok(()),
         many => bail!("{many} lines speak of space where one would do"),
     }
