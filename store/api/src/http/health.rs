@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(alarm_reason(&alarms, &[]).unwrap(), "ALARM NOSPACE");
         let nospace = "NOSPACE".to_owned();
         assert_eq!(
-            alarm_reason(&alarms, &[nospace.clone()]).unwrap(),
+            alarm_reason(&alarms, std::slice::from_ref(&nospace)).unwrap(),
             "ALARM CORRUPT"
         );
         assert_eq!(

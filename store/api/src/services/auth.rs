@@ -12,7 +12,7 @@ use crate::context::Context;
 use crate::error::Error;
 
 /// The revision of a store of users that was never changed.
-const FIRST_AUTH_REVISION: u64 = 1;
+pub const FIRST_AUTH_REVISION: u64 = 1;
 
 /// Nobody can enable it: that needs a user root, and none can be added yet.
 pub async fn enable(_: Arc<Context>, _: AuthEnableRequest) -> Result<AuthEnableResponse, Status> {

@@ -8,31 +8,32 @@ use crate::grpc::MethodCounters;
 use crate::metrics::{Text, escape};
 use crate::rights::{Presence, ROWS, Row};
 
+/// Which counter of a method a family shows.
+type Pick = fn(&MethodCounters) -> &AtomicU64;
+
+const COUNTERS: [(&str, &str, Pick); 3] = [
+    (
+        "grpc_server_started_total",
+        "Total number of RPCs started on the server.",
+        |counters| &counters.started,
+    ),
+    (
+        "grpc_server_msg_received_total",
+        "Total number of RPC stream messages received on the server.",
+        |counters| &counters.received,
+    ),
+    (
+        "grpc_server_msg_sent_total",
+        "Total number of gRPC stream messages sent by the server.",
+        |counters| &counters.sent,
+    ),
+];
+
 pub fn write(context: &Context, text: &mut Text) {
-    let one = |pick: fn(&MethodCounters) -> &AtomicU64| {
-        move |counters: &MethodCounters| pick(counters).load(Relaxed)
-    };
-    let families: [(&str, &str, fn(&MethodCounters) -> &AtomicU64); 3] = [
-        (
-            "grpc_server_started_total",
-            "Total number of RPCs started on the server.",
-            |c| &c.started,
-        ),
-        (
-            "grpc_server_msg_received_total",
-            "Total number of RPC stream messages received on the server.",
-            |c| &c.received,
-        ),
-        (
-            "grpc_server_msg_sent_total",
-            "Total number of gRPC stream messages sent by the server.",
-            |c| &c.sent,
-        ),
-    ];
-    for (name, help, pick) in families {
+    for (name, help, pick) in COUNTERS {
         let mut family = text.counter(name, help);
         for (row, counters) in rows(context) {
-            family.labelled(&labels(row, ""), one(pick)(counters));
+            family.labelled(&labels(row, ""), pick(counters).load(Relaxed));
         }
     }
     let mut handled = text.counter(
