@@ -1,6 +1,6 @@
 //! What a put, a read and a key cost: `cargo run -p mainstay-mvcc --example load -- <dir> <keys>`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mainstay_mvcc::{Options, Store};
@@ -15,6 +15,34 @@ fn key(number: u64) -> String {
         "/registry/pods/ns/{:016x}",
         number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     )
+}
+
+/// Processor time of this process so far. On a busy machine it says more than the clock.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks = stat
+        .split_whitespace()
+        .skip(13)
+        .take(2)
+        .filter_map(|t| t.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>() * 10)
+}
+
+/// Prints what `work` took by the clock and of the processor, divided by `times`.
+fn measure(
+    name: &str,
+    times: u64,
+    work: impl FnOnce() -> Result<(), Box<dyn std::error::Error>>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (begun, before) = (Instant::now(), cpu());
+    work()?;
+    let each = u32::try_from(times)?;
+    let (clock, cpu) = (begun.elapsed() / each, (cpu() - before) / each);
+    println!(
+        "{name:<16}{clock:>10.1?} {cpu:>10.1?} cpu, RSS {} MB",
+        resident_mb()
+    );
+    Ok(())
 }
 
 fn resident_mb() -> u64 {
@@ -33,84 +61,95 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let begun = Instant::now();
     let (store, mut writer) = Store::open(Options::new(dir))?;
     println!(
-        "open          {:>10.1?}  revision {}",
+        "open {:.1?} at revision {}",
         begun.elapsed(),
         store.revision()
     );
     let value = Bytes::from(vec![b'v'; VALUE_BYTES]);
     for round in ["create", "update"] {
-        let begun = Instant::now();
-        for first in (0..keys).step_by(BATCH as usize) {
-            let mut batch = writer.begin();
-            for number in first..keys.min(first + BATCH) {
-                let mut mutation = batch.mutate();
-                mutation.put(key(number).as_bytes(), value.clone(), 0, false)?;
-                mutation.finish();
+        measure(round, keys, || {
+            for first in (0..keys).step_by(BATCH as usize) {
+                let mut batch = writer.begin();
+                for number in first..keys.min(first + BATCH) {
+                    let mut mutation = batch.mutate();
+                    mutation.put(key(number).as_bytes(), value.clone(), 0, false)?;
+                    mutation.finish();
+                }
+                batch.commit(Bytes::from_static(b"applied"))?;
             }
-            batch.commit(Bytes::from_static(b"applied"))?;
-        }
-        let each = begun.elapsed() / u32::try_from(keys)?;
-        println!(
-            "{round}        {each:>10.1?}  a put, RSS {} MB",
-            resident_mb()
-        );
-    }
-    let begun = Instant::now();
-    let reads = keys.min(100_000);
-    for number in 0..reads {
-        let key = key(number * 7 % keys).into();
-        store.range(&RangeRequest {
-            key,
-            ..RangeRequest::default()
+            Ok(())
         })?;
     }
-    println!(
-        "get           {:>10.1?}",
-        begun.elapsed() / u32::try_from(reads)?
-    );
+    let reads = keys.min(100_000);
+    measure("get", reads, || {
+        for number in 0..reads {
+            let key = key(number * 7 % keys).into();
+            store.range(&RangeRequest {
+                key,
+                ..RangeRequest::default()
+            })?;
+        }
+        Ok(())
+    })?;
+    let zero = Bytes::from_static(b"\0");
     let all = RangeRequest {
-        key: Bytes::from_static(b"\0"),
-        range_end: Bytes::from_static(b"\0"),
+        key: zero.clone(),
+        range_end: zero,
         ..RangeRequest::default()
     };
-    let begun = Instant::now();
-    let count = store
-        .range(&RangeRequest {
-            count_only: true,
-            ..all.clone()
-        })?
-        .count;
-    println!("count {count:>8}{:>10.1?}", begun.elapsed());
-    let begun = Instant::now();
-    store.range(&RangeRequest {
-        limit: 500,
-        ..all.clone()
+    let older = store.revision() - 1000;
+    let lists = [
+        (
+            "count",
+            RangeRequest {
+                count_only: true,
+                ..all.clone()
+            },
+        ),
+        (
+            "list 500",
+            RangeRequest {
+                limit: 500,
+                ..all.clone()
+            },
+        ),
+        (
+            "list 500, keys",
+            RangeRequest {
+                limit: 500,
+                keys_only: true,
+                ..all.clone()
+            },
+        ),
+        (
+            "list 500, older",
+            RangeRequest {
+                limit: 500,
+                revision: older,
+                ..all.clone()
+            },
+        ),
+        (
+            "last key",
+            RangeRequest {
+                limit: 1,
+                sort_order: 2,
+                ..all
+            },
+        ),
+    ];
+    for (name, request) in lists {
+        measure(name, 20, || {
+            (0..20).try_for_each(|_| Ok(drop(store.range(&request)?)))
+        })?;
+    }
+    measure("compaction", 1, || {
+        let mut batch = writer.begin();
+        batch.compact(store.revision())?;
+        batch.commit(Bytes::from_static(b"applied"))?;
+        Ok(store.wait_compacted(store.revision())?)
     })?;
-    println!("list of 500   {:>10.1?}", begun.elapsed());
-    let begun = Instant::now();
-    store.range(&RangeRequest {
-        limit: 500,
-        revision: store.revision() - 1000,
-        ..all
-    })?;
-    println!("an older one  {:>10.1?}", begun.elapsed());
-    let begun = Instant::now();
-    let mut batch = writer.begin();
-    batch.compact(store.revision())?;
-    batch.commit(Bytes::from_static(b"applied"))?;
-    store.wait_compacted(store.revision())?;
-    println!(
-        "compaction    {:>10.1?}  {:?}",
-        begun.elapsed(),
-        store.stats()
-    );
-    let begun = Instant::now();
-    store.checkpoint_index()?;
-    println!(
-        "index copy    {:>10.1?}  RSS {} MB",
-        begun.elapsed(),
-        resident_mb()
-    );
-    drop((store, writer));
+    measure("index copy", 1, || Ok(store.checkpoint_index()?))?;
+    println!("{:?}", store.stats());
     Ok(())
 }

@@ -28,8 +28,6 @@ const OPEN_FILES_MAX: i32 = 1024;
 const DELETIONS_WINDOW: usize = 8192;
 const DELETIONS_TRIGGER: usize = 4096;
 const DELETIONS_RATIO: f64 = 0.4;
-/// Bytes a sequential scan reads ahead.
-const READAHEAD_BYTES: usize = 1024 * 1024;
 /// Info logs RocksDB keeps.
 const INFO_LOGS: usize = 2;
 
@@ -113,7 +111,6 @@ impl Db {
         end.push(0);
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(end);
-        options.set_readahead_size(READAHEAD_BYTES);
         let rows = self
             .rocks
             .iterator_opt(IteratorMode::From(&first, Direction::Forward), options);
@@ -213,8 +210,6 @@ fn rocks_options(options: &Options) -> RocksOptions {
     let mut table = BlockBasedOptions::default();
     table.set_block_size(BLOCK_BYTES);
     table.set_block_cache(&Cache::new_lru_cache(options.block_cache_bytes));
-    table.set_cache_index_and_filter_blocks(true);
-    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table.set_format_version(5);
     rocks.set_block_based_table_factory(&table);
     rocks
