@@ -69,12 +69,14 @@ impl Cohort {
 
     /// Collects what the revisions hold for each watch. A response carries `header`, or the
     /// revision of its last event if there is none: so it is in etcd for watches that are behind,
-    /// and for those that are not.
+    /// and for those that are not. The record before a change at or below `compacted` is left
+    /// out even where it is still known, as in etcd, which looks it up when it sends.
     pub(crate) fn collect(
         &self,
         watchers: &mut HashMap<i64, Watcher>,
         revisions: &[Arc<Revision>],
         header: Option<i64>,
+        compacted: i64,
         out: &mut VecDeque<Out>,
     ) -> Collected {
         let mut touched = Vec::new();
@@ -88,7 +90,7 @@ impl Cohort {
                 collected.all = false;
                 break;
             }
-            collected.events += self.match_revision(watchers, revision, &mut touched);
+            collected.events += self.match_revision(watchers, revision, compacted, &mut touched);
             collected.last = Some(revision.main);
         }
         for watch_id in touched {
@@ -111,6 +113,7 @@ impl Cohort {
         &self,
         watchers: &mut HashMap<i64, Watcher>,
         revision: &Revision,
+        compacted: i64,
         touched: &mut Vec<i64>,
     ) -> usize {
         let mut events = 0;
@@ -124,7 +127,8 @@ impl Cohort {
                         continue;
                     }
                     // Whoever chose the source made sure that the record before is known.
-                    let Some(wire) = event.wire(watcher.prev_kv) else {
+                    let want_prev = watcher.prev_kv && revision.main > compacted;
+                    let Some(wire) = event.wire(want_prev) else {
                         continue;
                     };
                     if watcher.due.is_empty() {

@@ -50,7 +50,8 @@ enum WithPrev {
 
 /// Groups changes by revision and encodes them. With `prev_known`, a change without a record
 /// before it has none; otherwise only the creation of a key has surely none.
-pub(crate) fn encode(changes: Vec<Change>, prev_known: bool) -> Vec<Revision> {
+pub(crate) fn encode(mut changes: Vec<Change>, prev_known: bool) -> Vec<Revision> {
+    before_their_revision(&mut changes);
     let mut revisions: Vec<Revision> = Vec::new();
     for change in changes {
         let main = change.revision;
@@ -69,6 +70,24 @@ pub(crate) fn encode(changes: Vec<Change>, prev_known: bool) -> Vec<Revision> {
         }
     }
     revisions
+}
+
+/// The record before an event is the one before its whole revision (etcd): where a txn changes a
+/// key twice, the second change is shown with what was there before the first.
+fn before_their_revision(changes: &mut [Change]) {
+    for at in 1..changes.len() {
+        let (earlier, rest) = changes.split_at_mut(at);
+        let Some(change) = rest.first_mut() else {
+            return;
+        };
+        let inside = |prev: &KeyValue| prev.mod_revision == change.revision;
+        if change.prev.as_ref().is_some_and(inside) {
+            change.prev = earlier
+                .iter()
+                .find(|first| first.revision == change.revision && first.kv.key == change.kv.key)
+                .and_then(|first| first.prev.clone());
+        }
+    }
 }
 
 impl Revision {
@@ -200,6 +219,30 @@ mod tests {
             assert_eq!((plain.kv, plain.prev_kv), (Some(change.kv.clone()), None));
             let full = decoded(event.wire(true).expect("with prev"));
             assert_eq!((full.kv, full.prev_kv), (Some(change.kv), Some(prev)));
+        }
+    }
+
+    #[test]
+    fn the_second_change_of_a_key_in_a_revision_shows_what_was_before_the_first() {
+        let old = KeyValue {
+            mod_revision: 4,
+            ..kv(b"k", 1, 1)
+        };
+        let put = |sub, version, prev| Change {
+            revision: 9,
+            sub,
+            delete: false,
+            kv: kv(b"k", 2, version),
+            prev,
+        };
+        let changes = vec![
+            put(0, 2, Some(old.clone())),
+            put(1, 3, Some(kv(b"k", 2, 2))),
+        ];
+        let revisions = encode(changes, true);
+        for event in &revisions[0].events {
+            let shown = decoded(event.wire(true).expect("known")).prev_kv;
+            assert_eq!(shown, Some(old.clone()));
         }
     }
 

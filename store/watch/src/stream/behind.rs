@@ -76,7 +76,14 @@ impl Stream {
         // As in etcd, what a watch catches up with carries the current revision. It is read only
         // now, so that it is not below that of any event here.
         let header = Some(self.hub.published());
-        let collected = cohort.collect(&mut self.watchers, &read.revisions, header, &mut self.out);
+        let compacted = self.hub.store().compact_revision();
+        let collected = cohort.collect(
+            &mut self.watchers,
+            &read.revisions,
+            header,
+            compacted,
+            &mut self.out,
+        );
         add(&self.hub.counters.pending_events, collected.events as i64);
         let to = match collected.last {
             Some(last) if !collected.all => last,

@@ -26,9 +26,13 @@ impl Stream {
                 true => self.todo.revisions(ring),
                 false => Vec::new(),
             });
-        let collected = self
-            .live
-            .collect(&mut self.watchers, &revisions, None, &mut self.out);
+        let collected = self.live.collect(
+            &mut self.watchers,
+            &revisions,
+            None,
+            i64::MIN,
+            &mut self.out,
+        );
         add(&self.hub.counters.pending_events, collected.events as i64);
         let Some(last) = collected.last else {
             self.fall_behind(first);
