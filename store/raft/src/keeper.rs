@@ -52,6 +52,7 @@ pub async fn keep(raft: Raft, view: View, limits: Limits) {
         {
             return;
         }
+        tracing::info!(upto, flushed, applied, "the log was cut");
         purged = upto;
     }
 }

@@ -99,7 +99,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         meta: &SnapshotMeta,
         data: SnapshotData,
     ) -> Result<(), io::Error> {
-        let SnapshotData::Received { dir, info } = data else {
+        let SnapshotData::Received { inbox, info } = data else {
             return Err(io::Error::other("an own snapshot cannot be installed"));
         };
         tracing::info!(
@@ -110,7 +110,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let options = self.options.clone();
         // Verifying and opening the files takes as long as the files are large.
         let (store, writer) = tokio::task::spawn_blocking(move || {
-            mainstay_mvcc::install(&options.dir, &dir, &info)?;
+            // The files are moved out of the inbox, which is cleared here and no sooner.
+            mainstay_mvcc::install(&options.dir, &inbox.dir, &info)?;
+            drop(inbox);
             Store::open(options)
         })
         .await

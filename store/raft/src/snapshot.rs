@@ -15,13 +15,14 @@ use mainstay_mvcc::{SnapshotInfo, Store};
 use openraft::storage::RaftSnapshotBuilder;
 
 use crate::applied;
+use crate::snapshot::receive::Inbox;
 use crate::types::{Snapshot, SnapshotMeta, TypeConfig};
 
 pub enum SnapshotData {
     /// This member's own store.
     Own(Source),
     /// Files that have come in whole, in a directory of their own.
-    Received { dir: PathBuf, info: SnapshotInfo },
+    Received { inbox: Inbox, info: SnapshotInfo },
 }
 
 /// Where an own snapshot is cut from, and where its links may lie meanwhile.

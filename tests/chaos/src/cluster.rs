@@ -58,6 +58,27 @@ impl Cluster {
         directory: &Path,
         random: &mut StdRng,
     ) -> anyhow::Result<Cluster> {
+        let mut cluster = Cluster::prepare(options, setup, directory, random)?;
+        for member in &mut cluster.members {
+            member.start()?;
+        }
+        cluster
+            .wait_healthy(HEAL_TIMEOUT)
+            .await
+            .context("the cluster does not start")?;
+        Ok(cluster)
+    }
+
+    /// The same without starting a member.
+    ///
+    /// # Errors
+    /// If there are no ports or disks to be had.
+    pub fn prepare(
+        options: &Options,
+        setup: &Setup,
+        directory: &Path,
+        random: &mut StdRng,
+    ) -> anyhow::Result<Cluster> {
         let ports = free_ports(2 * setup.members, random)?;
         let mut members = Vec::new();
         for (index, ports) in (0..setup.members).zip(ports.chunks(2)) {
@@ -80,15 +101,7 @@ impl Cluster {
             .iter()
             .map(|member| Connection::new(member.index, member.client_port))
             .collect::<anyhow::Result<_>>()?;
-        let mut cluster = Cluster { members, probes };
-        for member in &mut cluster.members {
-            member.start()?;
-        }
-        cluster
-            .wait_healthy(HEAL_TIMEOUT)
-            .await
-            .context("the cluster does not start")?;
-        Ok(cluster)
+        Ok(Cluster { members, probes })
     }
 
     /// A connection of its own to each member.

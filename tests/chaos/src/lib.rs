@@ -8,6 +8,7 @@
 //! Read next: [`session`] for the shape of a run, [`faults`] for what is injected, [`disk`] for
 //! how a power cut is made, [`scenario`] for the runs themselves.
 
+pub mod bulk;
 pub mod call;
 pub mod client;
 pub mod cluster;
@@ -20,6 +21,7 @@ pub mod lease_load;
 pub mod load;
 pub mod member;
 pub mod options;
+pub mod process;
 pub mod recorder;
 pub mod scenario;
 pub mod session;

@@ -151,6 +151,38 @@ impl Member {
         self.child.as_mut()?.try_wait().ok().flatten()
     }
 
+    /// Asks the process to end in order. It does not wait: see [`Member::wait_end`].
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn terminate(&mut self) -> anyhow::Result<()> {
+        self.signal(Signal::TERM).map(drop)
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Errors
+    /// If it still runs after `timeout`.
+    pub async fn wait_end(&mut self, timeout: Duration) -> anyhow::Result<ExitStatus> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(status) = self.exited() {
+                self.child = None;
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                bail!("{} still runs after {timeout:?}", self.name());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The process id, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     #[must_use]
     pub fn runs(&self) -> bool {
         self.child.is_some()

@@ -3,16 +3,20 @@
 use std::{path::PathBuf, time::SystemTime};
 
 use anyhow::{Context, bail};
+use mainstay_model::Rule;
 
 use crate::disk;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
-mainstay-chaos <run|planted|malformed|disk-full|check> [flags]
+mainstay-chaos <run|planted|malformed|disk-full|snapshot|quorum|bootstrap|check> [flags]
   run          kill, stop and unplug members under load, then judge the history
   planted      faults built into the server must be caught, and only when switched on
   malformed    input that no client sends: an error or a closed connection, no panic
   disk-full    a member whose disk is full stops, and comes back with space
+  snapshot     a member behind the log gets a snapshot, and is killed while it does
+  quorum       the leader's processor time without a follower, lost leaders, overload
+  bootstrap    forming clusters, refusing to, and ending in order
   check FILE   judge a history that a failed run has left
 flags:
   --bin PATH          server, else MAINSTAY_BIN, else `mainstay` beside this program
@@ -20,6 +24,7 @@ flags:
   --fault NAME        only this planted fault
   --seconds N         length of the faults in `run` (60)
   --members N         1 to 9 (3)
+  --megabytes N       data in the store in `snapshot` (200)
   --seed S            schedule and load (from the clock)
   --dir PATH          where members live and failures are left (a new one in the temporary directory)
   --keep              leave the directory after a pass too
@@ -35,6 +40,7 @@ pub struct Options {
     pub fault: Option<String>,
     pub seconds: u64,
     pub members: u32,
+    pub megabytes: u64,
     pub seed: u64,
     pub directory: PathBuf,
     pub keep: bool,
@@ -56,6 +62,7 @@ impl Options {
             fault: None,
             seconds: 60,
             members: 3,
+            megabytes: 200,
             seed: u64::from(clock.subsec_nanos()) ^ clock.as_secs(),
             directory: PathBuf::new(),
             keep: false,
@@ -74,6 +81,7 @@ impl Options {
                 "--fault" => options.fault = Some(value()?),
                 "--seconds" => options.seconds = number(&flag, &value()?)?,
                 "--members" => options.members = u32::try_from(number(&flag, &value()?)?)?,
+                "--megabytes" => options.megabytes = number(&flag, &value()?)?,
                 "--seed" => options.seed = number(&flag, &value()?)?,
                 "--dir" => options.directory = value()?.into(),
                 "--keep" => options.keep = true,
@@ -98,6 +106,19 @@ impl Options {
     #[must_use]
     pub fn is_etcd(&self) -> bool {
         self.bin.file_name().is_some_and(|name| name == "etcd")
+    }
+}
+
+impl Options {
+    /// Rules that this server is known to break. A deposed leader of etcd 3.7.1 that does not know
+    /// yet of a lease answers a keep-alive for it with zero seconds.
+    #[must_use]
+    pub fn known_defects(&self) -> &'static [Rule] {
+        if self.is_etcd() {
+            &[Rule::LeaseDenied]
+        } else {
+            &[]
+        }
     }
 }
 

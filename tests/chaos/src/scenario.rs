@@ -4,6 +4,7 @@ pub mod disk_full;
 pub mod faults;
 pub mod malformed;
 pub mod planted;
+pub mod snapshot;
 
 use std::{fs, io::BufReader};
 
@@ -20,7 +21,8 @@ pub async fn run(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
     if options.command == "check" {
         let path = options.file.as_ref().context("check needs a file")?;
         let file = fs::File::open(path).with_context(|| path.display().to_string())?;
-        verdict::report(&History::read(BufReader::new(file))?, tally);
+        let history = History::read(BufReader::new(file))?;
+        verdict::report(&history, options.known_defects(), tally);
         return Ok(());
     }
     if !options.bin.is_file() {
@@ -32,6 +34,7 @@ pub async fn run(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
         "planted" => planted::run(options, tally).await?,
         "malformed" => malformed::run(options, tally).await?,
         "disk-full" => disk_full::run(options, tally).await?,
+        "snapshot" => snapshot::run(options, tally).await?,
         other => bail!("unknown command {other}"),
     }
     if tally.has_passed() && !options.keep {

@@ -3,6 +3,7 @@
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use mainstay_mvcc::{SnapshotFile, SnapshotInfo};
@@ -10,6 +11,7 @@ use mainstay_proto::peer;
 use prost::Message;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::SnapshotData;
 use crate::codec::{self, DecodeError};
@@ -18,6 +20,11 @@ use crate::types::{Raft, Snapshot, SnapshotMeta, Vote};
 
 /// Files in one snapshot; RocksDB holds a few hundred for hundreds of gigabytes.
 const FILES_MAX: usize = 100_000;
+/// The sender flushes and checksums its files before it names them, which takes as long as they
+/// are large.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(600);
+/// Between two chunks. A sender that fell silent would otherwise leave its files here for good.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiveError {
@@ -27,6 +34,8 @@ pub enum ReceiveError {
     Decode(#[from] DecodeError),
     #[error("snapshot message: {0}")]
     Prost(#[from] prost::DecodeError),
+    #[error("snapshot sender fell silent")]
+    Silent,
     #[error("snapshot is out of order: {0}")]
     Order(&'static str),
     #[error("snapshot names a file outside its directory: {0:?}")]
@@ -70,7 +79,7 @@ async fn receive<R: AsyncRead + Unpin>(
     scratch: &Path,
     reader: &mut R,
 ) -> Result<Vote, ReceiveError> {
-    let first = next(reader).await?;
+    let first = next(reader, BEGIN_TIMEOUT).await?;
     if first.kind != Kind::SnapshotBegin {
         return Err(ReceiveError::Order("it does not begin"));
     }
@@ -79,6 +88,11 @@ async fn receive<R: AsyncRead + Unpin>(
     let meta = begin.meta.ok_or(DecodeError::Missing("meta"))?;
     let info = info_of(&meta, begin.files)?;
     let inbox = Inbox::create(scratch).await?;
+    tracing::info!(
+        files = info.files.len(),
+        bytes = info.files.iter().map(|file| file.size).sum::<u64>(),
+        "receiving a snapshot"
+    );
     files(reader, &inbox.dir, &info).await?;
     let stored = meta.membership.ok_or(DecodeError::Missing("membership"))?;
     let snapshot = Snapshot {
@@ -86,10 +100,7 @@ async fn receive<R: AsyncRead + Unpin>(
             last_log_id: meta.last.map(codec::log_id_in),
             last_membership: codec::stored_membership_in(stored)?,
         },
-        snapshot: SnapshotData::Received {
-            dir: inbox.dir.clone(),
-            info,
-        },
+        snapshot: SnapshotData::Received { inbox, info },
     };
     let response = raft
         .install_full_snapshot(vote, snapshot)
@@ -127,9 +138,10 @@ fn info_of(
     })
 }
 
-/// A directory that goes away unless its files have been moved out of it.
-struct Inbox {
-    dir: PathBuf,
+/// A directory that goes away unless its files have been moved out of it. It travels with the
+/// snapshot into the installing thread: nobody else may clear it while its files are moved.
+pub struct Inbox {
+    pub dir: PathBuf,
 }
 
 impl Inbox {
@@ -164,7 +176,7 @@ async fn files<R: AsyncRead + Unpin>(
         File::create(dir.join(&file.name)).await?;
     }
     loop {
-        let frame = next(reader).await?;
+        let frame = next(reader, CHUNK_TIMEOUT).await?;
         if frame.kind == Kind::SnapshotEnd {
             break;
         }
@@ -201,8 +213,12 @@ async fn close(open: Option<(usize, File, u64)>) -> Result<(), ReceiveError> {
     Ok(())
 }
 
-async fn next<R: AsyncRead + Unpin>(reader: &mut R) -> Result<Frame, ReceiveError> {
-    read_frame(reader)
-        .await?
+async fn next<R: AsyncRead + Unpin>(
+    reader: &mut R,
+    limit: Duration,
+) -> Result<Frame, ReceiveError> {
+    timeout(limit, read_frame(reader))
+        .await
+        .map_err(|_| ReceiveError::Silent)??
         .ok_or(ReceiveError::Order("it ends before its end"))
 }

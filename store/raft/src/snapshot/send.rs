@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use mainstay_mvcc::SnapshotInfo;
 use mainstay_proto::peer;
 use prost::Message;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::{SnapshotData, Source};
 use crate::applied;
@@ -21,6 +23,11 @@ use crate::types::{Snapshot, Vote};
 /// snapshot of any size takes.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// A receiver that takes no bytes for this long is lost.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
+/// The receiver verifies, installs and opens the files before it answers.
+const INSTALL_TIMEOUT: Duration = Duration::from_secs(600);
+
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     #[error(transparent)]
@@ -31,6 +38,8 @@ pub enum SendError {
     Store(#[from] mainstay_mvcc::Error),
     #[error("receiver refused the snapshot: {0}")]
     Refused(String),
+    #[error("receiver fell silent")]
+    Silent,
     #[error("a received snapshot is not for sending on")]
     NotOwn,
 }
@@ -92,7 +101,7 @@ pub async fn send_snapshot(
     };
     let mut out = BytesMut::new();
     put_frame(&mut out, Kind::SnapshotBegin, 0, &begin);
-    writer.write_all(&out).await?;
+    write(&mut writer, &out).await?;
     for (number, file) in cut.info.files.iter().enumerate() {
         send_file(&mut writer, &traffic, &cut, number, &file.name).await?;
     }
@@ -103,10 +112,11 @@ pub async fn send_snapshot(
         0,
         &peer::SnapshotEnd::default(),
     );
-    writer.write_all(&out).await?;
+    write(&mut writer, &out).await?;
     let member = target.to;
-    let answer = read_frame(&mut reader)
-        .await?
+    let answer = timeout(INSTALL_TIMEOUT, read_frame(&mut reader))
+        .await
+        .map_err(|_| SendError::Silent)??
         .ok_or(PeerError::Lost { member })?;
     let end = peer::SnapshotEnd::decode(answer.payload)
         .map_err(|source| PeerError::Decode { member, source })?;
@@ -129,7 +139,7 @@ async fn cut(source: Source) -> Result<Cut, SendError> {
     .map_err(std::io::Error::other)?
 }
 
-async fn send_file<W: tokio::io::AsyncWrite + Unpin>(
+async fn send_file<W: AsyncWrite + Unpin>(
     writer: &mut W,
     traffic: &SharedTraffic,
     cut: &Cut,
@@ -155,7 +165,14 @@ async fn send_file<W: tokio::io::AsyncWrite + Unpin>(
         };
         put_frame(&mut out, Kind::SnapshotChunk, 0, &message);
         traffic.sent(out.len());
-        writer.write_all(&out).await?;
+        write(writer, &out).await?;
         offset = offset.saturating_add(length);
     }
+}
+
+async fn write<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> Result<(), SendError> {
+    timeout(CHUNK_TIMEOUT, writer.write_all(bytes))
+        .await
+        .map_err(|_| SendError::Silent)?
+        .map_err(SendError::Io)
 }
