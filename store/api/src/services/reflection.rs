@@ -34,3 +34,43 @@ fn broken(error: &tonic_reflection::server::Error) -> Response<Body> {
     tracing::error!(%error, "the descriptors of the API are broken");
     grpc::refused(&Status::new(Code::Internal, "reflection is not available"))
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Full};
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, ServerReflectionResponse,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+
+    use super::*;
+    use crate::grpc::{Coding, PREFIX_BYTES, encode};
+
+    #[tokio::test]
+    async fn services_are_listed() {
+        let list = ServerReflectionRequest {
+            message_request: Some(MessageRequest::ListServices(String::new())),
+            ..Default::default()
+        };
+        let message = encode(&list, Coding::Identity).unwrap();
+        let request = Request::post("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+            .header("content-type", "application/grpc")
+            .body(Full::new(message))
+            .unwrap();
+        let response = answer(Method::Reflection, request).await;
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let answer: ServerReflectionResponse =
+            prost::Message::decode(&bytes[PREFIX_BYTES..]).unwrap();
+        let Some(MessageResponse::ListServicesResponse(services)) = answer.message_response else {
+            panic!("{answer:?}");
+        };
+        let names: Vec<_> = services.service.iter().map(|s| s.name.as_str()).collect();
+        for name in [
+            "etcdserverpb.KV",
+            "etcdserverpb.Watch",
+            "grpc.health.v1.Health",
+        ] {
+            assert!(names.contains(&name), "{names:?}");
+        }
+    }
+}
