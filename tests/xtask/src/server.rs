@@ -79,13 +79,20 @@ pub fn release() -> Result<PathBuf> {
     places::built("release", "mainstay")
 }
 
+/// Cargo's variable for flags of the one target.
+const RELEASE_FLAGS: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS";
+
 fn build(arguments: &[&str], rocksdb: Option<PathBuf>) -> Result<()> {
     let mut command = places::cargo(&["build", "--quiet"])?;
     command.args(arguments).stdin(Stdio::null());
     if let Some(folder) = rocksdb {
+        // A released binary is not position independent: with link-time optimisation the static
+        // program crashed while it relocated itself, before main. Joined with the flags of
+        // `.cargo/config.toml`.
         command
             .env("ROCKSDB_LIB_DIR", folder)
-            .env("ROCKSDB_STATIC", "1");
+            .env("ROCKSDB_STATIC", "1")
+            .env(RELEASE_FLAGS, "-Crelocation-model=static");
     }
     let status = command.status().context("cannot run cargo")?;
     if !status.success() {
