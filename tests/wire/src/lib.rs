@@ -33,4 +33,5 @@ pub mod script;
 pub mod stream;
 pub mod tally;
 pub mod target;
+pub mod ties;
 pub mod world;

@@ -7,9 +7,9 @@ use tonic::{Response, Status};
 
 use crate::normalise::{Ids, Normalise, txn_outbound};
 use crate::outcome::Outcome;
-use crate::raw;
 use crate::request::{Metadata, Op, Request};
 use crate::target::Target;
+use crate::{raw, ties};
 
 /// How long a request may take before the suite calls it unanswered.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
@@ -30,7 +30,13 @@ async fn send(target: &Target, op: &Op, ids: &mut Ids) -> Outcome {
     let mut to = target.at(op.member).clone();
     let with = op.metadata;
     match &op.request {
-        Request::Range(range) => finish(to.kv.range(wrap(range.clone(), with)).await, ids),
+        Request::Range(range) => {
+            let mut answer = to.kv.range(wrap(range.clone(), with)).await;
+            if let Ok(answer) = &mut answer {
+                ties::settle_range(range, answer.get_mut());
+            }
+            finish(answer, ids)
+        }
         Request::RangeStream(range) => {
             range_stream(to.kv.range_stream(wrap(range.clone(), with)).await, ids).await
         }
@@ -42,10 +48,14 @@ async fn send(target: &Target, op: &Op, ids: &mut Ids) -> Outcome {
         Request::DeleteRange(delete) => {
             finish(to.kv.delete_range(wrap(delete.clone(), with)).await, ids)
         }
-        Request::Txn(txn) => {
-            let mut txn = txn.clone();
+        Request::Txn(asked) => {
+            let mut txn = asked.clone();
             txn_outbound(&mut txn, ids);
-            finish(to.kv.txn(wrap(txn, with)).await, ids)
+            let mut answer = to.kv.txn(wrap(txn, with)).await;
+            if let Ok(answer) = &mut answer {
+                ties::settle_txn(asked, answer.get_mut());
+            }
+            finish(answer, ids)
         }
         Request::Compact(compact) => finish(to.kv.compact(wrap(*compact, with)).await, ids),
         Request::MemberList(list) => finish(to.cluster.member_list(wrap(*list, with)).await, ids),

@@ -49,7 +49,7 @@ pub const CASES: &[Case] = &[
     plain("put k/1 v --lease=7777"),
     plain("put"),
     plain("get k/1"),
-    plain("get k/1 -w json --hex"),
+    masked("get k/1 -w json --hex", mask::fields),
     masked("get k/1 -w json", mask::fields),
     masked("get k/ --prefix -w fields", mask::fields),
     plain("get k/ --prefix"),

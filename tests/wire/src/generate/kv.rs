@@ -21,7 +21,7 @@ pub fn fill(of: &mut Generator) -> Request {
 
 pub fn put(of: &mut Generator, world: &World) -> Request {
     let mut put = put_fields(of, world);
-    if of.rng.random_ratio(1, 80) {
+    if of.rng.random_ratio(1, 40) {
         let size = OVERSIZE.choose(&mut of.rng).copied().unwrap_or(0);
         put.value = vec![b'v'; size].into();
     }

@@ -17,7 +17,6 @@ pub fn request(of: &mut Generator, world: &World) -> Request {
         0 => too_many(of),
         1 => nested(of, 20),
         2 => nested(of, DEEPEST),
-        3 => nested(of, MAX_OPS + 1),
         _ => random(of, world, 0),
     };
     Request::Txn(txn)

@@ -12,7 +12,8 @@ const WATCHERS: usize = 14;
 pub fn request(of: &mut Generator, world: &World) -> Request {
     let stream = of.rng.random_range(1..=STREAMS);
     match of.rng.random_range(0..20) {
-        0..3 => Request::WatchProgress { stream },
+        // See `deviations`: etcd answers no more on a stream with a watch lost to compaction.
+        0..3 if !world.tainted.contains(&stream) => Request::WatchProgress { stream },
         3 => Request::WatchUnset { stream },
         4 => Request::WatchCancel {
             stream,
