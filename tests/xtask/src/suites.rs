@@ -110,6 +110,18 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("disk-full", 4)
     },
     Suite {
+        steps: &[chaos(&["bootstrap"])],
+        ..beside_peers("bootstrap", 5)
+    },
+    Suite {
+        steps: &[chaos(&["quorum"])],
+        ..beside_peers("quorum", 5)
+    },
+    Suite {
+        steps: &[chaos(&["snapshot", "--megabytes", "64"])],
+        ..beside_peers("snapshot", 8)
+    },
+    Suite {
         steps: &[Step {
             program: Program::CargoDeny,
             arguments: DENY,
