@@ -70,7 +70,7 @@ fn name(key: u8) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn watches_replay_history(
@@ -259,7 +259,7 @@ impl Run {
 
     /// In the end every watch has everything, or was canceled as compacted.
     async fn settle(&mut self) {
-        let patience = std::time::Duration::from_millis(100);
+        let patience = std::time::Duration::from_millis(50);
         while let Some(response) = self.client.quiet(patience).await {
             self.receive(&response);
         }
