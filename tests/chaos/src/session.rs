@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use mainstay_model::{History, MemberLog, Outcome, Request, Violation};
+use mainstay_model::{History, MemberLog, Outcome, Request, Rule, Violation};
 use rand::{Rng, rngs::StdRng};
 use tokio::{
     sync::watch,
@@ -60,6 +60,7 @@ pub struct Session {
     pub recorder: Arc<Recorder>,
     pub directory: PathBuf,
     plan: Plan,
+    known_defects: &'static [Rule],
     collectors: Vec<Collector>,
     tasks: Vec<JoinHandle<()>>,
     stop_load: watch::Sender<bool>,
@@ -88,6 +89,7 @@ impl Session {
             recorder: Arc::new(Recorder::default()),
             directory,
             plan,
+            known_defects: options.known_defects(),
             collectors: Vec::new(),
             tasks: Vec::new(),
             stop_load,
@@ -202,7 +204,7 @@ impl Session {
             .flat_map(crate::member::Member::panics)
             .collect();
         let calm = tally.check("no member panicked", &panics);
-        let violations = verdict::report(&history, tally);
+        let violations = verdict::report(&history, self.known_defects, tally);
         if !calm || !converged || !violations.is_empty() {
             self.keep(&history, &violations)?;
         }

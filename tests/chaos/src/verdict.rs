@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use mainstay_model::{
-    History, Timeline, Violation, guided, lease, ownership, real_time::Floors, watch, wgl,
+    History, Rule, Timeline, Violation, guided, lease, ownership, real_time::Floors, watch, wgl,
 };
 
 use crate::tally::Tally;
@@ -54,13 +54,18 @@ pub fn judge(history: &History) -> Vec<Check> {
     ]
 }
 
-/// Judges, prints, and returns everything that was found.
-pub fn report(history: &History, tally: &mut Tally) -> Vec<Violation> {
+/// Judges, prints, and returns everything that was found. Violations of the `known` rules are
+/// printed and not counted.
+pub fn report(history: &History, known: &[Rule], tally: &mut Tally) -> Vec<Violation> {
     println!("{}", summary(history));
     let start = Instant::now();
-    let checks = judge(history);
+    let mut checks = judge(history);
     println!("judged in {:.1} s", start.elapsed().as_secs_f64());
-    for check in &checks {
+    for check in &mut checks {
+        let defects = check
+            .violations
+            .extract_if(.., |found| known.contains(&found.rule));
+        defects.for_each(|defect| println!("known defect of this server: {defect}"));
         tally.check(check.name, &check.violations);
     }
     checks

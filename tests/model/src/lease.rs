@@ -136,26 +136,32 @@ impl Life {
     }
 }
 
-fn check_early(lease: i64, life: &Life, floors: &Floors) -> Option<Violation> {
+/// Two ways to be gone too soon: the keys went, or an answer denied the lease. The second may be a
+/// member that does not know yet of what it denies.
+fn check_early(lease: i64, life: &Life, floors: &Floors) -> Vec<Violation> {
     let expiry_seen = life
         .expired
         .and_then(|revision| floors.first_seen(revision));
-    let gone = [expiry_seen, life.missing].into_iter().flatten().min()?;
-    if life.revoked.is_some_and(|(call, _)| call < gone) {
-        return None;
-    }
-    let (call, _, ttl) = life
-        .renewals
-        .iter()
-        .find(|(call, _, ttl)| gone < call + seconds(*ttl))?;
-    Some(Violation::new(
-        Rule::LeaseEarly,
-        format!(
-            "lease {lease} was gone by {:.3} s, but a renewal called at {:.3} s gave it {ttl} s",
-            gone as f64 / 1e9,
-            *call as f64 / 1e9
-        ),
-    ))
+    let ways = [
+        (Rule::LeaseEarly, expiry_seen, "its keys were gone"),
+        (Rule::LeaseDenied, life.missing, "an answer denied it"),
+    ];
+    let found = ways.into_iter().filter_map(|(rule, gone, how)| {
+        let gone = gone.filter(|gone| life.revoked.is_none_or(|(call, _)| call >= *gone))?;
+        let (call, _, ttl) = life
+            .renewals
+            .iter()
+            .find(|(call, _, ttl)| gone < call + seconds(*ttl))?;
+        Some(Violation::new(
+            rule,
+            format!(
+                "lease {lease}: {how} by {:.3} s, but a renewal called at {:.3} s gave it {ttl} s",
+                gone as f64 / 1e9,
+                *call as f64 / 1e9
+            ),
+        ))
+    });
+    found.collect()
 }
 
 fn check_late(lease: i64, life: &Life, evidence: &Evidence<'_>) -> Option<Violation> {

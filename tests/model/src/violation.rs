@@ -39,8 +39,10 @@ pub enum Rule {
     WatchReliable,
     WatchPrevKv,
     WatchIsCreate,
-    /// A lease or its key vanished although it had been renewed in time.
+    /// The keys of a lease vanished although it had been renewed in time.
     LeaseEarly,
+    /// An answer said that a lease is not there although it had been renewed in time.
+    LeaseDenied,
     /// A lease outlived its time to live by more than the bound.
     LeaseLate,
     /// A key was attached to a lease that was not there.

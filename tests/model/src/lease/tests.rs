@@ -55,7 +55,7 @@ fn a_renewal_that_is_told_of_no_lease_too_soon_is_found() {
         renewal.outcome = Outcome::Ok(crate::Response { revision, body });
         history.operations.push(renewal);
     });
-    assert_eq!(found, [Rule::LeaseEarly]);
+    assert_eq!(found, [Rule::LeaseDenied]);
 }
 
 #[test]
