@@ -4,6 +4,7 @@
 //! the deletion starts from it.
 
 pub(crate) mod checkpoint;
+mod keys;
 pub(crate) mod leaf;
 pub(crate) mod tree;
 pub(crate) mod versions;

@@ -3,7 +3,10 @@
 
 use std::ops::ControlFlow;
 
-use super::leaf::{LEAF_KEYS_MAX, Latest, Leaf};
+use super::{
+    keys::{Keys, separator},
+    leaf::{LEAF_KEYS_MAX, Latest, Leaf},
+};
 
 /// Children of an inner node before it is split.
 const CHILDREN_MAX: usize = 64;
@@ -26,8 +29,8 @@ enum Node {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// `separators[i]` is a lower bound of `children[i + 1]` and above everything before it.
-    separators: Vec<Box<[u8]>>,
+    /// Separator i is a lower bound of child i + 1 and above everything before it.
+    separators: Keys,
     children: Vec<Node>,
     /// Living keys under each child.
     live: Vec<u64>,
@@ -80,8 +83,10 @@ impl Tree {
             let left = std::mem::replace(&mut self.root, Node::Inner(Inner::default()));
             let live = vec![left.live(), right.live()];
             let children = vec![left, right];
+            let mut separators = Keys::default();
+            separators.insert(0, &separator);
             self.root = Node::Inner(Inner {
-                separators: vec![separator],
+                separators,
                 children,
                 live,
             });
@@ -243,12 +248,12 @@ impl Node {
     }
 
     /// Takes over the content of the node to the right.
-    fn merge(&mut self, separator: Box<[u8]>, right: Node) {
+    fn merge(&mut self, separator: &[u8], right: Node) {
         match (self, right) {
             (Node::Leaf(left), Node::Leaf(right)) => left.append(&right),
             (Node::Inner(left), Node::Inner(right)) => {
-                left.separators.push(separator);
-                left.separators.extend(right.separators);
+                left.separators.insert(left.separators.len(), separator);
+                left.separators.append(&right.separators);
                 left.children.extend(right.children);
                 left.live.extend(right.live);
             }
@@ -263,7 +268,7 @@ impl Node {
             Node::Leaf(leaf) => leaf.allocated(),
             Node::Inner(inner) => {
                 inner.children.iter().map(|c| c.allocated()).sum::<usize>()
-                    + inner.separators.iter().map(|s| s.len() + 16).sum::<usize>()
+                    + inner.separators.allocated()
                     + inner.live.capacity() * 8
                     + inner.children.capacity() * size_of::<Node>()
             }
@@ -297,7 +302,10 @@ fn leaf_set(leaf: &mut Leaf, key: &[u8], next: impl FnOnce(Option<&Latest>) -> L
             leaf.len() / 2
         };
         let right = leaf.split(middle);
-        (Box::from(right.key(0)), Node::Leaf(right))
+        (
+            Box::from(separator(leaf.last_key(), right.key(0))),
+            Node::Leaf(right),
+        )
     });
     Set {
         before: None,
@@ -308,8 +316,10 @@ fn leaf_set(leaf: &mut Leaf, key: &[u8], next: impl FnOnce(Option<&Latest>) -> L
 
 impl Inner {
     fn child_of(&self, key: &[u8]) -> usize {
-        self.separators
-            .partition_point(|separator| separator.as_ref() <= key)
+        match self.separators.find(key) {
+            Ok(at) => at + 1,
+            Err(at) => at,
+        }
     }
 
     fn set(&mut self, key: &[u8], next: impl FnOnce(Option<&Latest>) -> Latest) -> Set {
@@ -322,7 +332,7 @@ impl Inner {
             self.live[at] -= moved;
             self.live.insert(at + 1, moved);
             self.children.insert(at + 1, right);
-            self.separators.insert(at, separator);
+            self.separators.insert(at, &separator);
             if self.children.len() > CHILDREN_MAX {
                 set.split = Some(self.split(at + 2 == self.children.len()));
             }
@@ -334,7 +344,8 @@ impl Inner {
         let len = self.children.len();
         let middle = if at_end { len - 1 } else { len / 2 };
         let mut separators = self.separators.split_off(middle - 1);
-        let separator = separators.remove(0);
+        let separator = Box::from(separators.key(0));
+        separators.remove(0);
         let children = self.children.split_off(middle);
         let live = self.live.split_off(middle);
         (
@@ -355,7 +366,7 @@ impl Inner {
         if child.len() == 0 {
             self.children.remove(at);
             self.live.remove(at);
-            if !self.separators.is_empty() {
+            if self.separators.len() > 0 {
                 self.separators.remove(at.saturating_sub(1));
             }
         } else if child.len() < SMALL {
@@ -379,8 +390,8 @@ impl Inner {
             return;
         };
         let right = self.children.remove(left + 1);
-        let separator = self.separators.remove(left);
-        self.children[left].merge(separator, right);
+        self.children[left].merge(self.separators.key(left), right);
+        self.separators.remove(left);
         let moved = self.live.remove(left + 1);
         self.live[left] += moved;
     }
@@ -394,9 +405,9 @@ impl Inner {
     ) -> ControlFlow<()> {
         let first = self.child_of(from);
         for (at, child) in self.children.iter().enumerate().skip(first) {
-            let lower = at.checked_sub(1).and_then(|i| self.separators.get(i));
+            let lower = at.checked_sub(1).map(|i| self.separators.key(i));
             if let (Some(lower), Some(end)) = (lower, end)
-                && lower.as_ref() >= end
+                && lower >= end
             {
                 return ControlFlow::Break(());
             }
@@ -446,7 +457,7 @@ impl Loader {
             for (child_low, child) in level {
                 match low {
                     None => low = Some(child_low),
-                    Some(_) => inner.separators.push(child_low),
+                    Some(_) => inner.separators.insert(inner.separators.len(), &child_low),
                 }
                 inner.live.push(child.live());
                 inner.children.push(child);
