@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{cluster::Setup, faults, load::Plan, options::Options, session::Session, tally::Tally};
 
 /// Answers that even a slow machine gives in a second between faults.
-const MIN_ANSWERS_PER_SECOND: usize = 20;
+const MIN_ANSWERS_PER_SECOND: usize = 10;
 
 /// In this time the schedule gets through every kind of fault once.
 const ALL_KINDS_SECONDS: u64 = 90;
