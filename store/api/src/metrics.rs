@@ -13,7 +13,7 @@ use std::time::Instant;
 
 pub use clients::ClientVersions;
 pub use disk::Disk;
-pub use histogram::Histogram;
+pub use histogram::{Histogram, Snapshot};
 pub use text::{Text, escape};
 
 /// Counters of the services and of health.

@@ -35,7 +35,7 @@ pub use identity::{Identity, IdentityError, InitialCluster};
 pub use keeper::Limits as KeeperLimits;
 pub use lease::LeaseError;
 pub use node::{Node, TransferError};
-pub use peer::{PeerError, SharedTraffic, Traffic};
+pub use peer::{PeerError, ROUND_TRIP_BOUND_MICROS, SharedTraffic, Traffic};
 pub use propose::{OUTSTANDING_MAX, ProposeError};
 pub use read_index::ReadError;
 pub use start::{Parts, Settings, StartError, start};

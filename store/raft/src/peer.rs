@@ -9,6 +9,7 @@ pub mod serve;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Why a question to another member got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +43,14 @@ pub struct Traffic {
     /// Round trips of control questions, in microseconds: sum and count.
     pub round_trip_micros: AtomicU64,
     pub round_trips: AtomicU64,
+    /// How many took at most so long, by bounds that double from [`ROUND_TRIP_BOUND_MICROS`] on;
+    /// what took longer than the last bound is in none.
+    pub round_trip_buckets: [AtomicU64; ROUND_TRIP_BUCKETS],
 }
+
+/// The first bound of `etcd_network_peer_round_trip_time_seconds`, and how many there are.
+pub const ROUND_TRIP_BOUND_MICROS: u64 = 100;
+pub const ROUND_TRIP_BUCKETS: usize = 16;
 
 pub type SharedTraffic = Arc<Traffic>;
 
@@ -54,6 +62,20 @@ impl Traffic {
     pub fn received(&self, bytes: usize) {
         self.received_bytes
             .fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub fn round_trip(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.round_trip_micros.fetch_add(micros, Ordering::Relaxed);
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
+        let mut bound = ROUND_TRIP_BOUND_MICROS;
+        for bucket in &self.round_trip_buckets {
+            if micros <= bound {
+                bucket.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            bound *= 2;
+        }
     }
 
     pub fn failed(&self) {

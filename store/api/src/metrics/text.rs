@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use super::Histogram;
+use super::{Histogram, Snapshot};
 
 /// A page of metrics. Each family is written in one piece: its help, its type, its samples.
 #[derive(Default)]
@@ -54,7 +54,11 @@ impl Family<'_> {
 
     /// A histogram's samples, under the labels given.
     pub fn buckets(&mut self, labels: &str, histogram: &Histogram) -> &mut Self {
-        let seen = histogram.snapshot();
+        self.snapshot(labels, &histogram.snapshot())
+    }
+
+    /// The samples of a histogram that others keep.
+    pub fn snapshot(&mut self, labels: &str, seen: &Snapshot) -> &mut Self {
         let comma = if labels.is_empty() { "" } else { "," };
         for (bound, count) in &seen.cumulative {
             self.sample("_bucket", &format!("{labels}{comma}le=\"{bound}\""), count);

@@ -59,13 +59,12 @@ pub async fn status(context: Arc<Context>, _: StatusRequest) -> Result<StatusRes
     })
 }
 
-/// The text form of an alarm, as `etcdctl endpoint status` shows it.
+/// The text form of an alarm, as `etcdctl endpoint status` shows it: fields that are zero are left
+/// out, as in any protobuf text.
 fn alarm_text(alarm: &AlarmMember) -> String {
-    format!(
-        "memberID:{} alarm:{}",
-        alarm.member_id,
-        alarm_name(alarm.alarm)
-    )
+    let member = (alarm.member_id != 0).then(|| format!("memberID:{}", alarm.member_id));
+    let kind = (alarm.alarm != 0).then(|| format!("alarm:{}", alarm_name(alarm.alarm)));
+    member.into_iter().chain(kind).collect::<Vec<_>>().join(" ")
 }
 
 /// The name of an alarm; numbers that have none stand for themselves.
@@ -144,6 +143,11 @@ mod tests {
             alarm: 1,
         };
         assert_eq!(alarm_text(&alarm), "memberID:12 alarm:NOSPACE");
+        let of_nobody = AlarmMember {
+            member_id: 0,
+            alarm: 2,
+        };
+        assert_eq!(alarm_text(&of_nobody), "alarm:CORRUPT");
         assert_eq!(alarm_name(7), "7");
     }
 }

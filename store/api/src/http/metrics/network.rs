@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use mainstay_raft::PeerMetrics;
+use mainstay_raft::{PeerMetrics, ROUND_TRIP_BOUND_MICROS, Traffic};
 
 use crate::context::Context;
-use crate::metrics::Text;
+use crate::metrics::{Snapshot, Text};
 
 pub fn write(context: &Context, text: &mut Text) {
     let calls = &context.calls;
@@ -52,23 +52,50 @@ fn traffic(peers: &[PeerMetrics], text: &mut Text) {
 }
 
 fn round_trips(peers: &[PeerMetrics], text: &mut Text) {
-    let mut seconds = text.counter(
-        "mainstay_peer_round_trip_seconds_total",
-        "Time that answered questions to peers took, by peer.",
+    let mut family = text.histogram(
+        "etcd_network_peer_round_trip_time_seconds",
+        "Round-Trip-Time histogram between peers",
     );
     for peer in peers {
-        let micros = peer.traffic.round_trip_micros.load(Relaxed);
-        seconds.labelled(&to(peer), micros as f64 / 1e6);
+        family.snapshot(&to(peer), &round_trip(&peer.traffic));
     }
-    let mut count = text.counter(
-        "mainstay_peer_round_trips_total",
-        "Questions answered by peers.",
-    );
-    for peer in peers {
-        count.labelled(&to(peer), peer.traffic.round_trips.load(Relaxed));
+}
+
+fn round_trip(traffic: &Traffic) -> Snapshot {
+    let mut bound = ROUND_TRIP_BOUND_MICROS;
+    let mut count = 0;
+    let mut cumulative = Vec::new();
+    for bucket in &traffic.round_trip_buckets {
+        count += bucket.load(Relaxed);
+        cumulative.push((bound as f64 / 1e6, count));
+        bound *= 2;
+    }
+    Snapshot {
+        cumulative,
+        count: traffic.round_trips.load(Relaxed).max(count),
+        seconds: traffic.round_trip_micros.load(Relaxed) as f64 / 1e6,
     }
 }
 
 fn to(peer: &PeerMetrics) -> String {
     format!("To=\"{:x}\"", peer.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn round_trips_fall_into_etcds_buckets() {
+        let traffic = Traffic::default();
+        for micros in [100, 101, 3_276_800, 9_000_000] {
+            traffic.round_trip(Duration::from_micros(micros));
+        }
+        let seen = round_trip(&traffic);
+        assert_eq!(seen.cumulative[..2], [(0.0001, 1), (0.0002, 2)]);
+        assert_eq!(seen.cumulative[15], (3.2768, 3));
+        assert_eq!(seen.count, 4);
+    }
 }
