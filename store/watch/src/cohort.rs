@@ -14,7 +14,7 @@ use crate::{
 
 /// References to events collected at a time, over all watches of a stream (32 bytes each). One
 /// revision is collected whole even beyond that.
-const BATCH_EVENTS_MAX: usize = 64 << 10;
+const BATCH_EVENTS_MAX: usize = 16 << 10;
 
 /// One pass over a window serves all of them.
 #[derive(Debug, Default)]

@@ -10,8 +10,9 @@ use crate::event::{self, Revision};
 /// Windows begin anew at multiples of this, so that cursors meet and share them.
 pub(crate) const WINDOW_REVISIONS: i64 = 1000;
 
-/// Keys and values read at a time, in bytes; a revision is never split.
-pub(crate) const WINDOW_BYTES_MAX: usize = 4 << 20;
+/// Keys and values read at a time, in bytes; a revision is never split. Responses stay well below
+/// the 4 MiB that many gRPC clients take at most, records before included.
+pub(crate) const WINDOW_BYTES_MAX: usize = 1 << 20;
 
 /// Windows kept for other streams, in bytes together.
 const CACHE_BYTES_MAX: usize = 32 << 20;
