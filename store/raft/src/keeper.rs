@@ -1,6 +1,7 @@
 //! Keeping the log short: it may go as far as RocksDB's files reach, less what slow followers may
 //! still need.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_apply::View;
@@ -8,6 +9,7 @@ use mainstay_mvcc::Store;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::applied;
+use crate::snapshot::pins::Pins;
 use crate::types::Raft;
 
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -22,7 +24,7 @@ pub struct Limits {
     pub catchup_entries: u64,
 }
 
-pub async fn keep(raft: Raft, view: View, limits: Limits) {
+pub async fn keep(raft: Raft, view: View, pins: Arc<Pins>, limits: Limits) {
     let mut ticks = interval(LOOK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut purged = 0_u64;
@@ -44,6 +46,7 @@ pub async fn keep(raft: Raft, view: View, limits: Limits) {
             flushed = flushed_index(&store).await.unwrap_or(flushed);
         }
         let upto = flushed.min(applied.saturating_sub(limits.catchup_entries));
+        let upto = upto.min(pins.lowest().unwrap_or(upto));
         // Purging less than a tenth of what is kept is not worth the records it writes.
         if upto <= purged.saturating_add(limits.catchup_entries / 10) {
             continue;

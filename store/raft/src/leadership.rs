@@ -28,6 +28,8 @@ pub struct Leadership {
     /// Microseconds after `started` at which the leader was last heard.
     heard_micros: AtomicU64,
     changes: AtomicU64,
+    /// The last term that this member has begun to give away; 0 is none.
+    yielded_term: AtomicU64,
     server: Watch<RaftServerMetrics<TypeConfig>>,
     data: Watch<RaftDataMetrics<TypeConfig>>,
 }
@@ -40,6 +42,7 @@ impl Leadership {
             started: Instant::now(),
             heard_micros: AtomicU64::new(0),
             changes: AtomicU64::new(0),
+            yielded_term: AtomicU64::new(0),
             server: raft.server_metrics(),
             data: raft.data_metrics(),
         }
@@ -63,7 +66,15 @@ impl Leadership {
         self.server.borrow_watched().current_leader
     }
 
-    /// The term this member leads in, while a quorum has confirmed it lately.
+    /// From now on no command is taken in this term. openraft refuses them once a transfer has
+    /// begun, and a command that was accepted from a follower and then refused would be answered
+    /// as lost where the follower could have asked the next leader.
+    pub fn yield_term(&self) {
+        self.yielded_term.store(self.term(), Ordering::Release);
+    }
+
+    /// The term this member leads in, while a quorum has confirmed it lately and until it gives
+    /// leadership away.
     pub fn leading_term(&self) -> Option<u64> {
         let server = self.server.borrow_watched();
         if server.state != ServerState::Leader || !server.vote.is_committed() {
@@ -71,7 +82,8 @@ impl Leadership {
         }
         let term = server.vote.leader_id.term;
         drop(server);
-        self.quorum_is_fresh().then_some(term)
+        let yielded = self.yielded_term.load(Ordering::Acquire) == term;
+        (!yielded && self.quorum_is_fresh()).then_some(term)
     }
 
     pub fn term(&self) -> u64 {

@@ -118,8 +118,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
         .await
         .map_err(io::Error::other)?
         .map_err(io::Error::other)?;
-        self.source.store = store.clone();
-        self.applier.reset(store, writer).map_err(io::Error::other)
+        let old = std::mem::replace(&mut self.source.store, store.clone());
+        let reset = self.applier.reset(store, writer).map_err(io::Error::other);
+        // Closing a large store takes seconds, in which this thread would answer nobody.
+        drop(tokio::task::spawn_blocking(move || drop(old)));
+        reset
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {

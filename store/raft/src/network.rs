@@ -21,7 +21,7 @@ use crate::peer::PeerError;
 use crate::peer::call::Caller;
 use crate::peer::frame::Kind;
 use crate::peers::Peers;
-use crate::snapshot::{SnapshotData, send::send_snapshot};
+use crate::snapshot::{SnapshotData, pins::Pins, send::send_snapshot};
 use crate::types::{AppendRequest, AppendResponse, Peer, Snapshot, TypeConfig, Vote};
 
 /// Votes and transfers wait this long at most; openraft gives no limit worth having for them.
@@ -29,11 +29,13 @@ const VOTE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub struct Factory {
     pub peers: Arc<Peers>,
+    pub pins: Arc<Pins>,
 }
 
 /// What one openraft task uses to reach one member.
 pub struct Network {
     caller: Caller,
+    pins: Arc<Pins>,
     /// Heartbeats must not wait behind a pile of entries, so they use the control connection.
     pipelined: bool,
 }
@@ -44,6 +46,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
     async fn new_client(&mut self, target: u64, node: &Peer) -> Network {
         Network {
             caller: self.peers.caller(target, node),
+            pins: self.pins.clone(),
             pipelined: true,
         }
     }
@@ -51,6 +54,7 @@ impl RaftNetworkFactory<TypeConfig> for Factory {
     async fn new_heartbeat_client(&mut self, target: u64, node: &Peer) -> Network {
         Network {
             caller: self.peers.caller(target, node),
+            pins: self.pins.clone(),
             pipelined: false,
         }
     }
@@ -121,9 +125,10 @@ impl RaftNetworkV2<TypeConfig> for Network {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let target = self.caller.target().clone();
         let traffic = self.caller.traffic().clone();
+        let pins = self.pins.clone();
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
-            sent = send_snapshot(target, traffic, vote, snapshot) => match sent {
+            sent = send_snapshot(target, traffic, &pins, vote, snapshot) => match sent {
                 Ok(vote) => Ok(SnapshotResponse::new(vote)),
                 Err(error) => {
                     tracing::warn!(%error, "snapshot was not delivered");

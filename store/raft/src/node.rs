@@ -156,6 +156,8 @@ impl Node {
         if target == self.0.own {
             return Ok(());
         }
+        // Before openraft hears of it, so that whatever is accepted is also appended.
+        self.0.leadership.yield_term();
         let trigger = self.0.raft.trigger();
         if trigger.transfer_leader(target).await.is_err() {
             return Err(TransferError::NotLeader);

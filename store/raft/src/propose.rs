@@ -76,6 +76,9 @@ const TERM_BASE: u64 = 4;
 struct Pending {
     bytes: Bytes,
     fate: Arc<AtomicU64>,
+    /// A withdrawn request keeps its place until it has left the queue, or a stream of requests
+    /// that are given up at once would fill the memory.
+    _place: Arc<Place>,
 }
 
 pub struct Proposer {
@@ -91,8 +94,7 @@ pub struct Proposer {
     arrived: Notify,
     forwards: Arc<Semaphore>,
     next: AtomicU64,
-    outstanding: AtomicUsize,
-    outstanding_bytes: AtomicUsize,
+    outstanding: Arc<Outstanding>,
     failed: AtomicU64,
 }
 
@@ -124,14 +126,13 @@ impl Proposer {
             forwards: Arc::new(Semaphore::new(FORWARDS_MAX)),
             // Requests of an earlier run may still be applied: they must find no waiter.
             next: AtomicU64::new(rand::random()),
-            outstanding: AtomicUsize::new(0),
-            outstanding_bytes: AtomicUsize::new(0),
+            outstanding: Arc::default(),
             failed: AtomicU64::new(0),
         }
     }
 
     pub fn outstanding(&self) -> usize {
-        self.outstanding.load(Ordering::Relaxed)
+        self.outstanding.requests.load(Ordering::Relaxed)
     }
 
     pub fn failed(&self) -> u64 {
@@ -146,7 +147,7 @@ impl Proposer {
         }
         let request = self.next.fetch_add(1, Ordering::Relaxed);
         let bytes = mainstay_apply::encode(self.own, request, body)?;
-        let _place = self.place(bytes.len())?;
+        let place = self.outstanding.place(bytes.len())?;
         let mut reply = self.waiters.register(request);
         let fate = Arc::new(AtomicU64::new(QUEUED));
         let _leave = Leave {
@@ -157,6 +158,7 @@ impl Proposer {
         self.queue.lock().push_back(Pending {
             bytes,
             fate: fate.clone(),
+            _place: place.clone(),
         });
         self.arrived.notify_one();
         loop {
@@ -166,7 +168,9 @@ impl Proposer {
                 Ok(Err(_)) => return Err(ProposeError::Stopped),
                 Err(_) => {}
             }
-            if let Some(error) = self.verdict(&fate, deadline) {
+            let late = Instant::now() >= deadline;
+            let fate = fate.load(Ordering::Acquire);
+            if let Some(error) = verdict(fate, self.view.applied_term(), late) {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 return Err(error);
             }
@@ -210,33 +214,6 @@ impl Proposer {
                 }
                 self.hand_over(batch).await;
             }
-        }
-    }
-
-    fn place(&self, bytes: usize) -> Result<Place<'_>, ProposeError> {
-        let place = Place {
-            proposer: self,
-            bytes,
-        };
-        let requests = self.outstanding.fetch_add(1, Ordering::Relaxed);
-        let held = self.outstanding_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if requests >= OUTSTANDING_MAX || held.saturating_add(bytes) > OUTSTANDING_BYTES_MAX {
-            return Err(ProposeError::TooManyRequests);
-        }
-        Ok(place)
-    }
-
-    fn verdict(&self, fate: &AtomicU64, deadline: Instant) -> Option<ProposeError> {
-        let late = Instant::now() >= deadline;
-        match fate.load(Ordering::Acquire) {
-            QUEUED => late.then_some(ProposeError::NoLeader),
-            LOST => Some(ProposeError::TimeoutLeaderFail),
-            // Entries of one term stand before those of the next: once a later term is being
-            // applied, a command of this one has either been applied already or never will be.
-            term if term >= TERM_BASE && self.view.applied_term() > term - TERM_BASE => {
-                Some(ProposeError::TimeoutLeaderFail)
-            }
-            _ => late.then_some(ProposeError::Timeout),
         }
     }
 
@@ -362,18 +339,53 @@ impl Proposer {
     }
 }
 
+/// What a request that has no answer yet must be told, if anything.
+fn verdict(fate: u64, applied_term: u64, late: bool) -> Option<ProposeError> {
+    match fate {
+        QUEUED => late.then_some(ProposeError::NoLeader),
+        LOST => Some(ProposeError::TimeoutLeaderFail),
+        // Entries of one term stand before those of the next: once a later term is being
+        // applied, a command of this one has either been applied already or never will be.
+        term if term >= TERM_BASE && applied_term > term - TERM_BASE => {
+            Some(ProposeError::TimeoutLeaderFail)
+        }
+        _ => late.then_some(ProposeError::Timeout),
+    }
+}
+
+/// Requests that hold a place, and their bytes.
+#[derive(Default)]
+struct Outstanding {
+    requests: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
 /// A request's share of the limits, given back however it ends.
-struct Place<'a> {
-    proposer: &'a Proposer,
+struct Place {
+    outstanding: Arc<Outstanding>,
     bytes: usize,
 }
 
-impl Drop for Place<'_> {
+impl Outstanding {
+    fn place(self: &Arc<Self>, bytes: usize) -> Result<Arc<Place>, ProposeError> {
+        let place = Arc::new(Place {
+            outstanding: self.clone(),
+            bytes,
+        });
+        let requests = self.requests.fetch_add(1, Ordering::Relaxed);
+        let held = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if requests >= OUTSTANDING_MAX || held.saturating_add(bytes) > OUTSTANDING_BYTES_MAX {
+            return Err(ProposeError::TooManyRequests);
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        self.proposer.outstanding.fetch_sub(1, Ordering::Relaxed);
-        self.proposer
-            .outstanding_bytes
-            .fetch_sub(self.bytes, Ordering::Relaxed);
+        let outstanding = &self.outstanding;
+        outstanding.requests.fetch_sub(1, Ordering::Relaxed);
+        outstanding.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -390,5 +402,59 @@ impl Drop for Leave<'_> {
         let _ = self
             .fate
             .compare_exchange(QUEUED, ABANDONED, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_in_the_queue_fails_only_at_its_deadline() {
+        assert!(verdict(QUEUED, 9, false).is_none());
+        let late = verdict(QUEUED, 9, true);
+        assert!(matches!(late, Some(ProposeError::NoLeader)));
+    }
+
+    #[test]
+    fn a_request_handed_over_fails_once_a_later_term_is_applied() {
+        let fate = TERM_BASE + 7;
+        assert!(verdict(fate, 6, false).is_none());
+        assert!(verdict(fate, 7, false).is_none());
+        let over = verdict(fate, 8, false);
+        assert!(matches!(over, Some(ProposeError::TimeoutLeaderFail)));
+        let late = verdict(fate, 7, true);
+        assert!(matches!(late, Some(ProposeError::Timeout)));
+    }
+
+    #[test]
+    fn a_request_on_its_way_has_no_term_to_judge_by() {
+        assert!(verdict(SENDING, u64::MAX, false).is_none());
+        let late = verdict(SENDING, u64::MAX, true);
+        assert!(matches!(late, Some(ProposeError::Timeout)));
+        let lost = verdict(LOST, 0, false);
+        assert!(matches!(lost, Some(ProposeError::TimeoutLeaderFail)));
+    }
+
+    #[test]
+    fn places_are_limited_in_number_and_bytes_and_come_back() {
+        let outstanding: Arc<Outstanding> = Arc::default();
+        let mut held: Vec<_> = (0..OUTSTANDING_MAX)
+            .map(|_| outstanding.place(1).unwrap())
+            .collect();
+        let over = outstanding.place(1);
+        assert!(matches!(over, Err(ProposeError::TooManyRequests)));
+        held.pop();
+        held.push(outstanding.place(1).unwrap());
+        drop(held);
+        let whole = outstanding.place(OUTSTANDING_BYTES_MAX).unwrap();
+        // The queue's share outlives the request's own.
+        let queued = whole.clone();
+        drop(whole);
+        assert!(outstanding.place(1).is_err());
+        drop(queued);
+        assert!(outstanding.place(1).is_ok());
+        assert_eq!(outstanding.requests.load(Ordering::Relaxed), 0);
+        assert_eq!(outstanding.bytes.load(Ordering::Relaxed), 0);
     }
 }

@@ -5,6 +5,7 @@
 //! then stand a little further than the position that openraft asked for; the receiver is told
 //! the position that the files really have.
 
+pub mod pins;
 pub mod receive;
 pub mod send;
 

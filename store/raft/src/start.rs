@@ -29,6 +29,7 @@ use crate::peer::serve::{Service, serve};
 use crate::peers::Peers;
 use crate::propose::{self, Proposer};
 use crate::read_index::ReadIndex;
+use crate::snapshot::pins::Pins;
 use crate::types::Raft;
 
 /// Entries in one append; bytes are bounded where the log is read.
@@ -94,8 +95,10 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
         settings.store.clone(),
         settings.scratch_dir.clone(),
     );
+    let pins = Arc::new(Pins::default());
     let factory = Factory {
         peers: peers.clone(),
+        pins: pins.clone(),
     };
     let config = Arc::new(raft_config(&settings)?);
     let raft = Raft::new(member, config, factory, log, machine)
@@ -147,7 +150,7 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
     tasks.push(tokio::spawn(follow).abort_handle());
     let expire = lease::expire(leadership.clone(), parts.leases.clone(), proposer.clone());
     tasks.push(tokio::spawn(expire).abort_handle());
-    let keep = keeper::keep(raft.clone(), parts.view.clone(), settings.keeper);
+    let keep = keeper::keep(raft.clone(), parts.view.clone(), pins, settings.keeper);
     tasks.push(tokio::spawn(keep).abort_handle());
     if formed && members.is_only_voter() {
         // Nobody else can win, so there is no reason to wait for an election timeout.

@@ -40,7 +40,7 @@ impl DataDir {
         let member = data_dir.join("member");
         private(data_dir)?;
         private(&member)?;
-        let lock = lock(&member.join("lock"))?;
+        let lock = lock(data_dir, &member.join("lock"))?;
         let wal = wal_dir.map_or_else(|| member.join("wal"), Path::to_path_buf);
         let store = member.join("store");
         let transfer = member.join("transfer");
@@ -84,7 +84,7 @@ fn private(path: &Path) -> Result<(), DataDirError> {
     })
 }
 
-fn lock(path: &Path) -> Result<File, DataDirError> {
+fn lock(data_dir: &Path, path: &Path) -> Result<File, DataDirError> {
     let failed = |source| DataDirError::Io {
         path: path.to_owned(),
         source,
@@ -98,7 +98,7 @@ fn lock(path: &Path) -> Result<File, DataDirError> {
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::InUse {
-            path: path.to_owned(),
+            path: data_dir.to_owned(),
         }),
         Err(error) => Err(failed(error.into())),
     }

@@ -19,6 +19,8 @@ pub use writer::Guard;
 
 /// Our crates' names all begin with this; other crates are heard from warnings on.
 const OWN: &str = "mainstay";
+/// openraft warns of every try to reach a member that is down, several times a second.
+const REPEATS_ITSELF: &str = "openraft";
 /// Exit code where an output of `--log-outputs` cannot be opened.
 const EXIT_WRONG: i32 = 2;
 
@@ -36,7 +38,14 @@ pub fn start(settings: &LogSettings) -> Guard {
     };
     let level = settings.level.parse().unwrap_or(LevelFilter::INFO);
     let others = level.min(LevelFilter::WARN);
-    let targets = Targets::new().with_default(others).with_target(OWN, level);
+    let repeats = match level >= LevelFilter::DEBUG {
+        true => others,
+        false => level.min(LevelFilter::ERROR),
+    };
+    let targets = Targets::new()
+        .with_default(others)
+        .with_target(REPEATS_ITSELF, repeats)
+        .with_target(OWN, level);
     let layer = line::Layer {
         writer,
         json: settings.json,

@@ -46,6 +46,12 @@ impl Pool {
         Pool(bytes.into())
     }
 
+    /// The same kibibyte again and again, for puts that nobody will read.
+    #[must_use]
+    pub fn kibibyte(&self) -> Bytes {
+        self.0.slice(..1 << 10)
+    }
+
     fn value(&self, length: usize, random: &mut StdRng) -> Bytes {
         let at = random.random_range(0..POOL_BYTES - length);
         self.0.slice(at..at + length)

@@ -1,9 +1,11 @@
 //! The runs, one a file.
 
+pub mod bootstrap;
 pub mod disk_full;
 pub mod faults;
 pub mod malformed;
 pub mod planted;
+pub mod quorum;
 pub mod snapshot;
 
 use std::{fs, io::BufReader};
@@ -35,6 +37,8 @@ pub async fn run(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
         "malformed" => malformed::run(options, tally).await?,
         "disk-full" => disk_full::run(options, tally).await?,
         "snapshot" => snapshot::run(options, tally).await?,
+        "quorum" => quorum::run(options, tally).await?,
+        "bootstrap" => bootstrap::run(options, tally).await?,
         other => bail!("unknown command {other}"),
     }
     if tally.has_passed() && !options.keep {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::dial::{Connection, Target, dial};
 use super::frame::{Kind, Lane, put_frame, read_frame};
@@ -19,6 +20,11 @@ use super::{PeerError, SharedTraffic};
 const QUEUE_FRAMES_MAX: usize = 1024;
 /// Frames written by one system call at most.
 const WRITE_BATCH_FRAMES: usize = 256;
+
+/// A connection on which a question timed out and nothing has come in for this long is closed. A
+/// partition that has healed would otherwise wait for TCP's next retransmission, which backs off
+/// to minutes.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
 
 /// The control connection to one member. It is dialled when first needed and again after a loss.
 #[derive(Clone)]
@@ -36,7 +42,27 @@ type Pending = Arc<Mutex<HashMap<u64, oneshot::Sender<Bytes>>>>;
 struct Link {
     frames: mpsc::Sender<(u64, BytesMut)>,
     pending: Pending,
-    next: Arc<std::sync::atomic::AtomicU64>,
+    next: Arc<AtomicU64>,
+    heard: Arc<Heard>,
+    close: CancellationToken,
+}
+
+/// When a connection was last heard of.
+struct Heard {
+    opened: Instant,
+    micros: AtomicU64,
+}
+
+impl Heard {
+    fn now(&self) {
+        let micros = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.micros.store(micros, Ordering::Relaxed);
+    }
+
+    fn silence(&self) -> Duration {
+        let heard = Duration::from_micros(self.micros.load(Ordering::Relaxed));
+        self.opened.elapsed().saturating_sub(heard)
+    }
 }
 
 impl Caller {
@@ -68,16 +94,14 @@ impl Caller {
         let started = Instant::now();
         let result = match timeout(limit, self.exchange(kind, question)).await {
             Ok(result) => result,
-            Err(_) => Err(PeerError::Timeout { member }),
+            Err(_) => {
+                self.drop_silent_link();
+                Err(PeerError::Timeout { member })
+            }
         };
         match result {
             Ok(bytes) => {
-                let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-                let traffic = &self.0.traffic;
-                traffic
-                    .round_trip_micros
-                    .fetch_add(micros, Ordering::Relaxed);
-                traffic.round_trips.fetch_add(1, Ordering::Relaxed);
+                self.0.traffic.round_trip(started.elapsed());
                 A::decode(bytes).map_err(|source| PeerError::Decode { member, source })
             }
             Err(error) => {
@@ -112,6 +136,15 @@ impl Caller {
         answered.await.map_err(|_| lost())
     }
 
+    fn drop_silent_link(&self) {
+        // While somebody dials there is no link to drop.
+        if let Ok(mut link) = self.0.link.try_lock()
+            && let Some(open) = link.take_if(|open| open.heard.silence() > SILENCE_MAX)
+        {
+            open.close.cancel();
+        }
+    }
+
     async fn link(&self) -> Result<Link, PeerError> {
         let mut link = self.0.link.lock().await;
         if let Some(open) = link.as_ref()
@@ -144,15 +177,22 @@ fn open(connection: Connection, traffic: SharedTraffic) -> Link {
         frames,
         pending: pending.clone(),
         next: Arc::default(),
+        heard: Arc::new(Heard {
+            opened: Instant::now(),
+            micros: AtomicU64::new(0),
+        }),
+        close: CancellationToken::new(),
     };
     let Connection { reader, writer } = connection;
-    let read = read_answers(reader, pending.clone(), traffic.clone());
+    let read = read_answers(reader, pending.clone(), traffic.clone(), link.heard.clone());
     let write = write_questions(writer, queue, traffic);
     // One task owns both halves, so that the loss of either ends the link and fails who waits.
+    let close = link.close.clone();
     tokio::spawn(async move {
         tokio::select! {
             () = read => {}
             () = write => {}
+            () = close.cancelled() => {}
         }
         pending.lock().clear();
     });
@@ -163,8 +203,10 @@ async fn read_answers<R: tokio::io::AsyncRead + Unpin>(
     mut reader: R,
     pending: Pending,
     traffic: SharedTraffic,
+    heard: Arc<Heard>,
 ) {
     while let Ok(Some(frame)) = read_frame(&mut reader).await {
+        heard.now();
         traffic.received(frame.payload.len());
         if let Some(waiter) = pending.lock().remove(&frame.id) {
             let _ = waiter.send(frame.payload);

@@ -1,6 +1,7 @@
 //! Sending a snapshot: begin with the list of files, then chunks in order, then one answer.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::pins::Pins;
 use super::{SnapshotData, Source};
 use crate::applied;
 use crate::codec;
@@ -62,6 +64,7 @@ impl Drop for Cut {
 pub async fn send_snapshot(
     target: Target,
     traffic: SharedTraffic,
+    pins: &Arc<Pins>,
     vote: Vote,
     snapshot: Snapshot,
 ) -> Result<Vote, SendError> {
@@ -72,6 +75,8 @@ pub async fn send_snapshot(
         mut reader,
         mut writer,
     } = dial(&target, Lane::Snapshot).await?;
+    // What openraft goes on with afterwards, even where the files stand further.
+    let _held = pins.hold(snapshot.meta.last_log_id.map_or(0, |id| id.index));
     let cut = cut(source).await?;
     let (last, membership) = applied::positions_of(&cut.info.applied)?;
     tracing::info!(
