@@ -9,6 +9,7 @@ mod listeners;
 mod logging;
 mod notify;
 mod planted;
+mod rooms;
 mod settings;
 mod start;
 mod stop;

@@ -19,7 +19,7 @@ mod on {
         ack_before_sync: bool,
         split_applied: bool,
         progress_first: bool,
-        pub skip_read_index: bool,
+        skip_read_index: bool,
     }
 
     impl Faults {
@@ -51,6 +51,10 @@ mod on {
         pub fn plant_hub(&self, options: &mut mainstay_watch::Options) {
             options.fault_progress_first = self.progress_first;
         }
+
+        pub fn plant_raft(&self, settings: &mut mainstay_raft::Settings) {
+            settings.skip_read_index = self.skip_read_index;
+        }
     }
 }
 
@@ -70,5 +74,7 @@ mod off {
         pub fn plant_store(&self, _options: &mut mainstay_mvcc::Options) {}
 
         pub fn plant_hub(&self, _options: &mut mainstay_watch::Options) {}
+
+        pub fn plant_raft(&self, _settings: &mut mainstay_raft::Settings) {}
     }
 }

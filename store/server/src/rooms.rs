@@ -1,0 +1,176 @@
+//! The rooms of a member, opened in order and handed their parts of each other. Nothing here takes
+//! part in the cluster yet.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use anyhow::{Context as _, Result};
+use mainstay_apply::{Applier, ApplyOptions, View, Waiters};
+use mainstay_lease::{Leases, Options as LeaseOptions};
+use mainstay_mvcc::Store;
+use mainstay_raft::{Identity, InitialCluster, KeeperLimits, Peer, identity};
+use mainstay_wal::Wal;
+use mainstay_watch::{HeaderIds, Hub};
+use tokio::net::TcpListener;
+
+use crate::data_dir::DataDir;
+use crate::disk_observer::WalObserver;
+use crate::planted;
+use crate::settings::Settings;
+
+/// Entries that may be applied beyond the last flush, for each of `--snapshot-count`: a flush of
+/// RocksDB is dearer than etcd's snapshot record, and a restart applies this many in about a
+/// second.
+const UNFLUSHED_SNAPSHOT_COUNTS: u64 = 10;
+
+/// What is open, and what raft is to be started with.
+pub struct Rooms {
+    pub identity: Identity,
+    pub wal: Wal,
+    pub hub: Hub,
+    pub leases: Leases,
+    pub view: View,
+    pub disk: Arc<mainstay_api::Disk>,
+    pub raft_settings: mainstay_raft::Settings,
+    pub raft_parts: mainstay_raft::Parts,
+}
+
+/// Opens log, store, watches, leases and apply of the member that `dir` belongs to.
+pub fn open(settings: &Settings, dir: &DataDir, peer_listeners: Vec<TcpListener>) -> Result<Rooms> {
+    let faults = planted::Faults::from_env()?;
+    let initial = initial_cluster(settings);
+    let identity = identify(settings, dir, &initial)?;
+    let disk = Arc::new(mainstay_api::Disk::default());
+    let wal = open_wal(settings, dir, &faults, disk.clone())?;
+    let mut store_options = mainstay_mvcc::Options::new(&dir.store);
+    faults.plant_store(&mut store_options);
+    let (store, writer) = Store::open(store_options.clone()).context("store")?;
+    let term = Arc::new(AtomicU64::new(0));
+    let hub_options = hub_options(settings, identity, &term, &faults);
+    let hub = Hub::new(store.clone(), hub_options);
+    let epoch = std::time::Instant::now();
+    let clock = Arc::new(move || epoch.elapsed());
+    let leases = Leases::new(LeaseOptions::new(settings.election_timeout, clock));
+    let waiters = Waiters::default();
+    let apply_options = ApplyOptions {
+        member_id: identity.member,
+        quota_bytes: settings.quota_backend_bytes,
+    };
+    let applier = Applier::open(
+        apply_options,
+        store.clone(),
+        writer,
+        hub.clone(),
+        leases.clone(),
+        waiters.clone(),
+    )?;
+    let view = applier.view();
+    let raft_parts = mainstay_raft::Parts {
+        wal: wal.clone(),
+        store,
+        applier,
+        view: view.clone(),
+        waiters,
+        leases: leases.clone(),
+        peer_listeners,
+        term,
+    };
+    let mut raft_settings = raft_settings(settings, identity, initial, store_options);
+    raft_settings.scratch_dir = dir.transfer.clone();
+    faults.plant_raft(&mut raft_settings);
+    Ok(Rooms {
+        identity,
+        wal,
+        hub,
+        leases,
+        view,
+        disk,
+        raft_settings,
+        raft_parts,
+    })
+}
+
+/// The identity kept in the directory, or a new one from the initial cluster.
+fn identify(settings: &Settings, dir: &DataDir, initial: &InitialCluster) -> Result<Identity> {
+    if let Some(identity) = identity::load(&dir.member)? {
+        return Ok(identity);
+    }
+    let identity = initial.identity(&settings.name)?;
+    identity::save(&dir.member, identity)?;
+    Ok(identity)
+}
+
+fn raft_settings(
+    settings: &Settings,
+    identity: Identity,
+    initial: InitialCluster,
+    store: mainstay_mvcc::Options,
+) -> mainstay_raft::Settings {
+    mainstay_raft::Settings {
+        identity,
+        initial,
+        heartbeat: settings.heartbeat,
+        election_timeout: settings.election_timeout,
+        pre_vote: settings.pre_vote,
+        request_bytes_max: settings.max_request_bytes,
+        keeper: KeeperLimits {
+            unflushed_entries_max: settings
+                .snapshot_count
+                .saturating_mul(UNFLUSHED_SNAPSHOT_COUNTS),
+            catchup_entries: settings.catchup_entries,
+        },
+        scratch_dir: store.dir.clone(),
+        store,
+        #[cfg(feature = "planted-faults")]
+        skip_read_index: false,
+    }
+}
+
+fn initial_cluster(settings: &Settings) -> InitialCluster {
+    InitialCluster {
+        members: settings
+            .initial_cluster
+            .iter()
+            .map(|(name, peer_urls)| Peer {
+                name: name.clone(),
+                peer_urls: peer_urls.clone(),
+            })
+            .collect(),
+        token: settings.initial_cluster_token.clone(),
+    }
+}
+
+fn open_wal(
+    settings: &Settings,
+    dir: &DataDir,
+    faults: &planted::Faults,
+    disk: Arc<mainstay_api::Disk>,
+) -> Result<Wal> {
+    let mut options = mainstay_wal::Options::new(&dir.wal);
+    options.sync = !settings.unsafe_no_fsync;
+    options.observer = Arc::new(WalObserver(disk));
+    faults.plant_wal(&mut options);
+    let wal = Wal::open(options).context("raft log")?;
+    let recovered = wal.state().recovered;
+    tracing::info!(?recovered, "raft log opened");
+    Ok(wal)
+}
+
+fn hub_options(
+    settings: &Settings,
+    identity: mainstay_raft::Identity,
+    term: &Arc<AtomicU64>,
+    faults: &planted::Faults,
+) -> mainstay_watch::Options {
+    let term = term.clone();
+    let header = Arc::new(move || HeaderIds {
+        cluster_id: identity.cluster,
+        member_id: identity.member,
+        raft_term: term.load(std::sync::atomic::Ordering::Relaxed),
+    });
+    let mut options = mainstay_watch::Options::new(header, mainstay_api::watch_reasons());
+    options.progress_interval = settings.watch_progress_interval;
+    options.fragment_bytes_max = settings.max_request_bytes + (512 << 10);
+    faults.plant_hub(&mut options);
+    options
+}
