@@ -40,7 +40,7 @@ impl Coverage {
             Request::RangeStream(range) => self.range("RangeStream", range),
             Request::Put(put) => self.put(put),
             Request::DeleteRange(delete) => self.delete(delete),
-            Request::Txn(txn) => self.txn(txn, 0),
+            Request::Txn(txn) => self.txn(txn),
             Request::Compact(compact) => {
                 fields!(self, "CompactionRequest", compact: revision physical);
             }
@@ -115,7 +115,7 @@ impl Coverage {
         fields!(self, "DeleteRangeRequest", delete: key range_end prev_kv);
     }
 
-    fn txn(&mut self, txn: &pb::TxnRequest, depth: usize) {
+    fn txn(&mut self, txn: &pb::TxnRequest) {
         fields!(self, "TxnRequest", txn: compare success failure);
         for compare in &txn.compare {
             self.compare(compare);
@@ -136,7 +136,7 @@ impl Coverage {
                 }
                 Some(Arm::RequestTxn(inner)) => {
                     self.hit("RequestOp.request_txn");
-                    self.txn(inner, depth + 1);
+                    self.txn(inner);
                 }
                 None => self.hit("RequestOp unset"),
             }

@@ -112,10 +112,10 @@ impl Side {
     async fn case(&mut self, etcdctl: &std::path::Path, case: &Case) -> Result<Ran> {
         let args: Vec<String> = case.line.split(' ').map(|word| self.fill(word)).collect();
         let mut ran = self.command(etcdctl, &args, case.input).await?;
-        if let Some(rest) = ran.out.strip_prefix("lease ") {
-            if rest.contains(" granted") {
-                self.lease = rest.split(' ').next().unwrap_or_default().to_owned();
-            }
+        if let Some(rest) = ran.out.strip_prefix("lease ")
+            && rest.contains(" granted")
+        {
+            self.lease = rest.split(' ').next().unwrap_or_default().to_owned();
         }
         for text in [&mut ran.out, &mut ran.err] {
             if let Ok(lease) = i64::from_str_radix(&self.lease, 16) {

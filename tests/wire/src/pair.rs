@@ -262,6 +262,7 @@ impl Pair {
 
     async fn cancel(&mut self, stream: usize, id: i64) -> Result<Outcome, Difference> {
         self.settle().await?;
+        self.barrier(stream).await;
         for side in &self.sides {
             let cancel = RequestUnion::CancelRequest(pb::WatchCancelRequest { watch_id: id });
             side.watch(stream, Some(cancel)).await;
@@ -281,6 +282,7 @@ impl Pair {
 
     async fn progress(&mut self, stream: usize) -> Result<Outcome, Difference> {
         self.settle().await?;
+        self.barrier(stream).await;
         let (expected, revision) = (self.world.answers_progress(stream), self.world.revision);
         let [reference, subject] = &self.sides;
         let (a, b) = tokio::join!(
