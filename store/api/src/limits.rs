@@ -36,6 +36,11 @@ pub const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// Bytes of one stream that may wait in the server's send buffer.
 pub const SEND_BUFFER_BYTES: usize = 512 * 1024;
 
+/// Streams of one connection that may be reset before they were accepted; more end the connection
+/// (CVE-2023-44487). h2's own 20 is soon passed by a member that was paused while its clients
+/// gave up.
+pub const PENDING_RESETS: usize = 1024;
+
 /// Bytes of request headers of one HTTP/2 request.
 pub const HEADER_LIST_BYTES: u32 = 64 * 1024;
 

@@ -17,8 +17,8 @@ use crate::dispatch;
 use crate::grpc::Body;
 use crate::http::{self, Listener};
 use crate::limits::{
-    CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES, HTTP1_BUFFER_BYTES, SEND_BUFFER_BYTES,
-    STREAM_WINDOW_BYTES,
+    CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES, HTTP1_BUFFER_BYTES, PENDING_RESETS,
+    SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
 };
 
 /// The API of one member; clones are cheap.
@@ -107,6 +107,7 @@ fn builder(context: &Context) -> Builder<TokioExecutor> {
         .max_concurrent_streams(limits.concurrent_streams)
         .max_send_buf_size(SEND_BUFFER_BYTES)
         .max_header_list_size(HEADER_LIST_BYTES)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
         .keep_alive_interval(interval)
         .keep_alive_timeout(limits.keepalive_timeout)
         // grpc-go sends none, and it would be formatted anew every second.
