@@ -51,6 +51,12 @@ pub fn encode(proposer: u64, request: u64, body: Body) -> Result<Bytes, ApplyErr
     Ok(Bytes::from(command.encode_to_vec()))
 }
 
+/// Whether apply will understand these bytes. A leader asks before it appends what another member
+/// has encoded: an entry that is not understood stops every member.
+pub fn understands(bytes: &Bytes) -> bool {
+    decode(0, bytes).is_ok()
+}
+
 fn nests_within(txn: &TxnRequest, levels: usize) -> bool {
     levels > 0
         && txn
@@ -124,6 +130,7 @@ mod tests {
         assert!(decode(9, &deepest).is_ok());
         let deeper = encode(1, 2, Body::Txn(nested(TXN_DEPTH_MAX + 1)));
         assert_eq!(deeper, Err(ApplyError::TooDeep));
+        assert!(understands(&deepest) && !understands(&Bytes::from_static(b"\xff")));
     }
 
     #[test]

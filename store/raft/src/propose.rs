@@ -197,6 +197,10 @@ impl Proposer {
     /// For a follower's frame: appends its commands if this member leads, and says in which term.
     pub async fn accept_forward(&self, commands: Vec<Bytes>) -> Option<u64> {
         let term = self.leadership.leading_term()?;
+        if !commands.iter().all(mainstay_apply::understands) {
+            tracing::error!("a member forwarded what apply would not understand; refused");
+            return None;
+        }
         let commands = commands.into_iter().map(Command);
         let results = self.raft.client_write_many(commands).await.ok()?;
         tokio::spawn(results.for_each(|_| async {}));
