@@ -34,6 +34,7 @@ pub use bootstrap::BootstrapError;
 pub use identity::{Identity, IdentityError, InitialCluster};
 pub use keeper::Limits as KeeperLimits;
 pub use lease::LeaseError;
+pub use machine::CommitObserver;
 pub use node::{Node, TransferError};
 pub use peer::{PeerError, ROUND_TRIP_BOUND_MICROS, SharedTraffic, Traffic};
 pub use propose::{OUTSTANDING_MAX, ProposeError};

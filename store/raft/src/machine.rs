@@ -2,6 +2,8 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use mainstay_apply::{AppliedEntry, Applier, EntryPayload as ApplyPayload};
@@ -22,15 +24,27 @@ pub struct Machine {
     applier: Applier,
     source: Source,
     options: Options,
+    committed: CommitObserver,
 }
 
+/// Told how long the store took to apply and commit a batch of entries.
+pub type CommitObserver = Arc<dyn Fn(Duration) + Send + Sync>;
+
 impl Machine {
-    /// `options` open the store anew after a snapshot; `scratch` holds snapshots on their way.
-    pub fn new(applier: Applier, store: Store, options: Options, scratch: PathBuf) -> Machine {
+    /// `options` open the store anew after a snapshot; `scratch` holds snapshots on their way;
+    /// `committed` hears how long each batch took.
+    pub fn new(
+        applier: Applier,
+        store: Store,
+        options: Options,
+        scratch: PathBuf,
+        committed: CommitObserver,
+    ) -> Machine {
         Machine {
             applier,
             source: Source { store, scratch },
             options,
+            committed,
         }
     }
 
@@ -49,7 +63,10 @@ impl Machine {
                 },
             })
             .collect();
-        self.applier.apply(&batch).map_err(io::Error::other)
+        let began = Instant::now();
+        self.applier.apply(&batch).map_err(io::Error::other)?;
+        (self.committed)(began.elapsed());
+        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ use crate::keeper;
 use crate::leadership::Leadership;
 use crate::lease::{self, LeaseCalls};
 use crate::log::Log;
-use crate::machine::Machine;
+use crate::machine::{CommitObserver, Machine};
 use crate::membership::Members;
 use crate::network::Factory;
 use crate::node::{Inner, Node};
@@ -66,6 +66,8 @@ pub struct Parts {
     pub waiters: Waiters,
     pub leases: Leases,
     pub peer_listeners: Vec<TcpListener>,
+    /// Told how long each batch of entries took to apply and commit.
+    pub committed: CommitObserver,
     /// Where the current term is kept for who stamps responses.
     pub term: Arc<AtomicU64>,
 }
@@ -94,6 +96,7 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
         parts.store,
         settings.store.clone(),
         settings.scratch_dir.clone(),
+        parts.committed,
     );
     let pins = Arc::new(Pins::default());
     let factory = Factory {

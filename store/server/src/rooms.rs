@@ -65,7 +65,9 @@ pub fn open(settings: &Settings, dir: &DataDir, peer_listeners: Vec<TcpListener>
         waiters.clone(),
     )?;
     let view = applier.view();
+    let commits = disk.clone();
     let raft_parts = mainstay_raft::Parts {
+        committed: Arc::new(move |took| commits.backend_commit.observe(took)),
         wal: wal.clone(),
         store,
         applier,
