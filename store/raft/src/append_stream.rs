@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -135,6 +136,9 @@ async fn next_answer<R: tokio::io::AsyncRead + Unpin>(
             Ok(Ok(None)) if answers.sent.lock().is_empty() => return None,
             Ok(_) => return answers.fail(PeerError::Lost { member }),
             Err(_) if answers.sent.lock().is_empty() => {}
+            // A member answers no append while it installs. Were the stream to fail, openraft
+            // would forget the snapshot under way and send another one, for ever (alpha.37).
+            Err(_) if answers.traffic.snapshots.load(Ordering::Relaxed) > 0 => {}
             Err(_) => return answers.fail(PeerError::Timeout { member }),
         }
     };

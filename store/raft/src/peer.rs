@@ -40,6 +40,8 @@ pub struct Traffic {
     pub sent_bytes: AtomicU64,
     pub received_bytes: AtomicU64,
     pub sent_failures: AtomicU64,
+    /// Snapshots on their way to the member, or being installed there.
+    pub snapshots: AtomicU64,
     /// Round trips of control questions, in microseconds: sum and count.
     pub round_trip_micros: AtomicU64,
     pub round_trips: AtomicU64,

@@ -60,6 +60,22 @@ impl Drop for Cut {
     }
 }
 
+/// Tells the append stream to the same member that a snapshot is under way.
+struct UnderWay(SharedTraffic);
+
+impl UnderWay {
+    fn new(traffic: &SharedTraffic) -> UnderWay {
+        traffic.snapshots.fetch_add(1, Ordering::Relaxed);
+        UnderWay(traffic.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.snapshots.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Delivers the store as it is now and returns the receiver's vote.
 pub async fn send_snapshot(
     target: Target,
@@ -76,6 +92,7 @@ pub async fn send_snapshot(
         mut writer,
     } = dial(&target, Lane::Snapshot).await?;
     // What openraft goes on with afterwards, even where the files stand further.
+    let _under_way = UnderWay::new(&traffic);
     let _held = pins.hold(snapshot.meta.last_log_id.map_or(0, |id| id.index));
     let cut = cut(source).await?;
     let (last, membership) = applied::positions_of(&cut.info.applied)?;

@@ -41,9 +41,9 @@ const FLOOD_CONNECTIONS: usize = 10;
 const FLOOD_MEMORY_MAX: u64 = 768 << 20;
 
 /// What a later flood may add to the peak of the first.
-const FLOOD_GROWTH_MAX: u64 = 96 << 20;
+const FLOOD_GROWTH_MAX: u64 = 192 << 20;
 
-const FLOODS: usize = 3;
+const FLOODS: usize = 5;
 
 /// # Errors
 /// If it cannot be carried out on this machine.
