@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use tokio::io::AsyncWriteExt;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::codec;
 use crate::network::rpc_error;
@@ -32,6 +32,9 @@ type Answer = RpcResult<StreamAppendResult<TypeConfig>>;
 /// A stream whose oldest append has had no answer for this long has lost its peer. It is longer
 /// than any sync a healthy disk needs and shorter than a human's patience.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between two tries to reach a member that gets a snapshot.
+const REDIAL_PAUSE: Duration = Duration::from_millis(500);
 
 /// What an append covered: needed to read its answer.
 #[derive(Clone, Copy)]
@@ -57,10 +60,17 @@ where
     let Some(first) = input.next().await else {
         return Ok(stream::empty().boxed());
     };
-    let connection = dial(&target, Lane::Append).await.map_err(|error| {
-        traffic.failed();
-        rpc_error(error)
-    })?;
+    let connection = loop {
+        match dial(&target, Lane::Append).await {
+            Ok(connection) => break connection,
+            // As with its answers: a member that installs may be too busy to accept.
+            Err(_) if traffic.snapshots.load(Ordering::Relaxed) > 0 => sleep(REDIAL_PAUSE).await,
+            Err(error) => {
+                traffic.failed();
+                return Err(rpc_error(error));
+            }
+        }
+    };
     let sent = Sent::default();
     let Connection { reader, writer } = connection;
     let input = stream::iter([first]).chain(input);
