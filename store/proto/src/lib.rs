@@ -37,5 +37,4 @@ pub use mainstay::entry;
 pub use mainstay::peer;
 
 /// Encoded `FileDescriptorSet` of all of the above, for gRPC reflection.
-pub const FILE_DESCRIPTORS: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub const FILE_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
