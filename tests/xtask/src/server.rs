@@ -1,8 +1,8 @@
 //! `cargo xtask server`: builds the server in one of its three forms and says where it is.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
@@ -71,6 +71,7 @@ pub fn release() -> Result<PathBuf> {
             newest_rocksdb()?.context("the build left no librocksdb.a")?
         }
     };
+    let library = static_libraries(&library)?;
     eprintln!("building mainstay --release");
     build(
         &["--release", "--package", "mainstay-server"],
@@ -79,20 +80,32 @@ pub fn release() -> Result<PathBuf> {
     places::built("release", "mainstay")
 }
 
-/// Cargo's variable for flags of the one target.
-const RELEASE_FLAGS: &str = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS";
+/// A folder with RocksDB's library and the static C++ one beside it. Given a ready library,
+/// RocksDB's crate asks for `stdc++` as a shared one, and a static program that needs a shared
+/// library crashes before main; the linker takes what it finds first, so it is put here.
+fn static_libraries(rocksdb: &Path) -> Result<PathBuf> {
+    let folder = places::target()?.join("rocksdb-static");
+    fs::create_dir_all(&folder).context("cannot create a folder for static libraries")?;
+    let asked = Command::new("g++")
+        .arg("-print-file-name=libstdc++.a")
+        .output()
+        .context("cannot run g++")?;
+    let stdcxx = PathBuf::from(String::from_utf8_lossy(&asked.stdout).trim());
+    let copy = |from: &Path, name: &str| {
+        fs::copy(from, folder.join(name)).with_context(|| format!("cannot copy {name}"))
+    };
+    copy(&rocksdb.join("librocksdb.a"), "librocksdb.a")?;
+    copy(&stdcxx, "libstdc++.a")?;
+    Ok(folder)
+}
 
 fn build(arguments: &[&str], rocksdb: Option<PathBuf>) -> Result<()> {
     let mut command = places::cargo(&["build", "--quiet"])?;
     command.args(arguments).stdin(Stdio::null());
     if let Some(folder) = rocksdb {
-        // A released binary is not position independent: with link-time optimisation the static
-        // program crashed while it relocated itself, before main. Joined with the flags of
-        // `.cargo/config.toml`.
         command
             .env("ROCKSDB_LIB_DIR", folder)
-            .env("ROCKSDB_STATIC", "1")
-            .env(RELEASE_FLAGS, "-Crelocation-model=static");
+            .env("ROCKSDB_STATIC", "1");
     }
     let status = command.status().context("cannot run cargo")?;
     if !status.success() {
