@@ -55,13 +55,13 @@ fn op(keys: u8) -> impl Strategy<Value = Op> {
 
 fn step(keys: u8) -> impl Strategy<Value = Step> {
     prop_oneof![
-        20 => vec(vec(op(keys), 1..4), 1..8).prop_map(Step::Commit),
+        12 => vec(vec(op(keys), 1..4), 1..8).prop_map(Step::Commit),
         4 => (0..=100u8).prop_map(Step::Compact),
-        2 => Just(Step::WaitCompacted),
-        2 => Just(Step::CopyIndex),
+        1 => Just(Step::WaitCompacted),
+        3 => Just(Step::CopyIndex),
         2 => Just(Step::Flush),
-        1 => Just(Step::Reopen),
-        2 => Just(Step::Crash),
+        3 => Just(Step::Reopen),
+        3 => Just(Step::Crash),
     ]
 }
 
@@ -450,11 +450,15 @@ fn run(steps: &[Step], requests: &[(RangeRequest, u8)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 32,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn it_agrees_with_the_plain_store(
-        steps in vec(step(24), 1..40),
+        steps in vec(step(24), 1..50),
         requests in vec(request(), 12),
     ) {
         run(&steps, &requests);
