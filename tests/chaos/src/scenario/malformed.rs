@@ -61,10 +61,10 @@ pub async fn run(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
         healthy(&mut cluster).await,
     );
 
-    let connection = cluster
-        .connect()?
-        .swap_remove(options.seed as usize % cluster.members.len());
-    let wrong = cases::run(&connection, options.is_etcd()).await;
+    let chosen = options.seed as usize % cluster.members.len();
+    let connection = cluster.connect()?.swap_remove(chosen);
+    let apart = cluster.connect()?.swap_remove(chosen);
+    let wrong = cases::run(&connection, &apart, options.is_etcd()).await;
     tally.check("limits and extreme numbers get etcd's error", &wrong);
     tally.outcome("members serve after them", healthy(&mut cluster).await);
 
