@@ -94,6 +94,14 @@ impl Options {
         if !(1..=9).contains(&options.members) {
             bail!("--members must be 1 to 9");
         }
+        let empty = |directory: &PathBuf| {
+            directory
+                .read_dir()
+                .is_ok_and(|mut all| all.next().is_none())
+        };
+        if options.directory.exists() && !empty(&options.directory) {
+            bail!("--dir {} is not empty", options.directory.display());
+        }
         if options.directory.as_os_str().is_empty() {
             let name = format!("mainstay-{}-{}", options.command, options.seed);
             options.directory = std::env::temp_dir().join(name);

@@ -30,6 +30,10 @@ pub async fn run(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
     if !options.bin.is_file() {
         bail!("no server at {:?}: set MAINSTAY_BIN or --bin", options.bin);
     }
+    // A history begins with an empty store; what an earlier run of this seed left is in the way.
+    if options.directory.exists() {
+        fs::remove_dir_all(&options.directory)?;
+    }
     fs::create_dir_all(&options.directory)?;
     match options.command.as_str() {
         "run" => faults::run(options, tally).await?,
