@@ -53,12 +53,14 @@ pub fn range_response(result: RangeResult) -> RangeResponse {
     }
 }
 
-/// Refuses a revision that is compacted or has not happened; 0 and less stand for the latest.
+/// Refuses a revision that is compacted or has not happened. Outside a txn everything up to 0
+/// stands for the latest; inside, etcd compares what is below 0 with the compact revision too,
+/// which is -1 where nothing has been compacted.
 pub(crate) fn check_revision(asked: i64, current: i64, compacted: i64) -> Result<(), ApplyError> {
     if asked > current {
         return Err(ApplyError::FutureRevision);
     }
-    if asked > 0 && asked < compacted {
+    if asked != 0 && asked < compacted {
         return Err(ApplyError::Compacted);
     }
     Ok(())

@@ -91,11 +91,6 @@ fn check(context: &Context<'_, '_, '_>, list: &[RequestOp], path: &Path) -> Resu
 
 fn check_range(context: &Context<'_, '_, '_>, range: &RangeRequest) -> Result<(), ApplyError> {
     let (revision, compacted) = (context.batch.revision(), context.batch.compact_revision());
-    // Outside a txn everything up to 0 means the latest. Inside, etcd compares what is below 0 with
-    // the compact revision, which is -1 where nothing has been compacted.
-    if range.revision < 0 && range.revision < compacted {
-        return Err(ApplyError::Compacted);
-    }
     check_revision(range.revision, revision, compacted)
 }
 
