@@ -10,9 +10,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::applied;
 use crate::snapshot::pins::Pins;
-use crate::types::Raft;
+use crate::types::{LogId, Raft};
 
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// A step of a cut that takes longer is looked at again later.
+const CUT_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -51,13 +53,45 @@ pub async fn keep(raft: Raft, view: View, pins: Arc<Pins>, limits: Limits) {
         if upto <= purged.saturating_add(limits.catchup_entries / 10) {
             continue;
         }
-        if raft.trigger().snapshot().await.is_err() || raft.trigger().purge_log(upto).await.is_err()
-        {
-            return;
+        match cut(&raft, upto).await {
+            Ok(index) => {
+                tracing::info!(upto = index, flushed, applied, "the log was cut");
+                purged = index;
+            }
+            Err(NotCut::Stopped) => return,
+            // A snapshot is being installed or a disk is slow: the next look tries again.
+            Err(NotCut::Late) => {}
         }
-        tracing::info!(upto, flushed, applied, "the log was cut");
-        purged = upto;
     }
+}
+
+/// Why the log is as long as it was.
+enum NotCut {
+    Stopped,
+    Late,
+}
+
+/// Cuts the log and returns the last index that is gone. openraft cuts no further than its last
+/// snapshot, and takes that, which here is a position only, in its own time: cutting before it is
+/// known would cut nothing.
+async fn cut(raft: &Raft, upto: u64) -> Result<u64, NotCut> {
+    let stopped = |_| NotCut::Stopped;
+    raft.trigger().snapshot().await.map_err(stopped)?;
+    raft.wait(Some(CUT_TIMEOUT))
+        .metrics(|now| index(&now.snapshot) >= upto, "a snapshot to cut by")
+        .await
+        .map_err(|_| NotCut::Late)?;
+    raft.trigger().purge_log(upto).await.map_err(stopped)?;
+    let now = raft
+        .wait(Some(CUT_TIMEOUT))
+        .metrics(|now| index(&now.purged) >= upto, "the log to be cut")
+        .await
+        .map_err(|_| NotCut::Late)?;
+    Ok(index(&now.purged))
+}
+
+fn index(id: &Option<LogId>) -> u64 {
+    id.as_ref().map_or(0, |id| id.index)
 }
 
 async fn flushed_index(store: &Store) -> Option<u64> {
