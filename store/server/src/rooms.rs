@@ -77,8 +77,7 @@ pub fn open(settings: &Settings, dir: &DataDir, peer_listeners: Vec<TcpListener>
         peer_listeners,
         term,
     };
-    let mut raft_settings = raft_settings(settings, identity, initial, store_options);
-    raft_settings.scratch_dir = dir.transfer.clone();
+    let mut raft_settings = raft_settings(settings, dir, identity, initial, store_options);
     faults.plant_raft(&mut raft_settings);
     Ok(Rooms {
         identity,
@@ -104,6 +103,7 @@ fn identify(settings: &Settings, dir: &DataDir, initial: &InitialCluster) -> Res
 
 fn raft_settings(
     settings: &Settings,
+    dir: &DataDir,
     identity: Identity,
     initial: InitialCluster,
     store: mainstay_mvcc::Options,
@@ -121,8 +121,8 @@ fn raft_settings(
                 .saturating_mul(UNFLUSHED_SNAPSHOT_COUNTS),
             catchup_entries: settings.catchup_entries,
         },
-        scratch_dir: store.dir.clone(),
         store,
+        scratch_dir: dir.transfer.clone(),
         #[cfg(feature = "planted-faults")]
         skip_read_index: false,
     }
