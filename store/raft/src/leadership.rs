@@ -4,9 +4,11 @@
 //! followers goes on calling itself one. etcd's clients expect "no leader" in both cases, so a
 //! leader counts only while it has been heard, or has itself been confirmed, within a limit.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mainstay_lease::Leases;
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::{RaftDataMetrics, RaftServerMetrics};
@@ -130,5 +132,40 @@ impl Leadership {
             use openraft::Instant as _;
             at.into_inner().elapsed() < self.silence_max
         })
+    }
+}
+
+/// Keeps the term where others read it, tells the lease clock when this member leads, and counts
+/// changes of leader.
+pub async fn follow(leadership: Arc<Leadership>, leases: Leases, term: Arc<AtomicU64>) {
+    let mut server = leadership.watch();
+    let mut leading_in = None;
+    let mut last_leader = None;
+    loop {
+        let (state, vote, leader) = {
+            let now = server.borrow_watched();
+            (now.state, now.vote, now.current_leader)
+        };
+        let now = vote.leader_id.term;
+        term.store(now, Ordering::Relaxed);
+        let leads = state == ServerState::Leader && vote.committed;
+        if leads && leading_in != Some(now) {
+            leases.clock().promote();
+            leading_in = Some(now);
+        } else if !leads && leading_in.take().is_some() {
+            leases.clock().demote();
+        }
+        if leader.is_some() && leader != last_leader {
+            leadership.count_change();
+            tracing::info!(
+                leader = leader.map(|id| format!("{id:x}")),
+                term = now,
+                "leader elected"
+            );
+            last_leader = leader;
+        }
+        if server.changed().await.is_err() {
+            return;
+        }
     }
 }

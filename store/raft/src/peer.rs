@@ -4,6 +4,7 @@
 pub mod call;
 pub mod dial;
 pub mod frame;
+pub mod listen;
 pub mod serve;
 
 use std::io;

@@ -2,30 +2,31 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use mainstay_apply::{Applier, View, Waiters};
 use mainstay_lease::Leases;
 use mainstay_mvcc::Store;
 use mainstay_wal::Wal;
-use openraft::async_runtime::WatchReceiver;
-use openraft::{Config, ServerState, SnapshotPolicy};
+use openraft::{Config, SnapshotPolicy};
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::bootstrap::{Bootstrap, BootstrapError, Forming};
 use crate::handler::Handler;
 use crate::identity::{Identity, InitialCluster};
 use crate::keeper;
-use crate::leadership::Leadership;
+use crate::leadership::{Leadership, follow};
 use crate::lease::{self, LeaseCalls};
 use crate::log::Log;
 use crate::machine::{CommitObserver, Machine};
 use crate::membership::Members;
 use crate::network::Factory;
 use crate::node::{Inner, Node};
-use crate::peer::serve::{Service, serve};
+use crate::peer::listen::accept;
+use crate::peer::serve::Service;
 use crate::peers::Peers;
 use crate::propose::{self, Proposer};
 use crate::read_index::ReadIndex;
@@ -36,8 +37,6 @@ use crate::types::Raft;
 const APPEND_ENTRIES_MAX: u64 = 4096;
 /// A snapshot of any size may take its time; a lost connection ends it sooner.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(3600);
-/// Peer connections served at a time: three a member, and room for strangers to be turned away.
-const PEER_CONNECTIONS_MAX: usize = 256;
 
 pub struct Settings {
     pub identity: Identity,
@@ -88,9 +87,7 @@ pub enum StartError {
 pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError> {
     let state = parts.wal.state();
     let formed = state.last.is_some() || state.vote.is_some() || parts.view.applied_index() > 0;
-    let Identity { member, cluster } = settings.identity;
-    let peers = Arc::new(Peers::new(cluster, member));
-    let log = Log::new(parts.wal.clone()).map_err(StartError::Log)?;
+    let log = Log::new(parts.wal).map_err(StartError::Log)?;
     let machine = Machine::new(
         parts.applier,
         parts.store,
@@ -98,102 +95,149 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
         settings.scratch_dir.clone(),
         parts.committed,
     );
-    let pins = Arc::new(Pins::default());
-    let factory = Factory {
-        peers: peers.clone(),
-        pins: pins.clone(),
-    };
-    let config = Arc::new(raft_config(&settings)?);
-    let raft = Raft::new(member, config, factory, log, machine)
-        .await
-        .map_err(|error| StartError::Raft(error.to_string()))?;
-    let leadership = Arc::new(Leadership::new(member, &raft, settings.election_timeout));
-    let members = Arc::new(Members::new(member, &raft));
-    let read_index = Arc::new(ReadIndex::new(
-        raft.clone(),
-        leadership.clone(),
-        members.clone(),
-        peers.clone(),
-    ));
-    let proposer = Arc::new(Proposer::new(propose::Parts {
-        own: member,
-        request_bytes_max: settings.request_bytes_max,
-        raft: raft.clone(),
-        leadership: leadership.clone(),
-        members: members.clone(),
-        peers: peers.clone(),
-        waiters: parts.waiters,
-        view: parts.view.clone(),
-    }));
+    let core = Core::open(&settings, log, machine, parts.waiters, &parts.view).await?;
     let forming = Arc::new(Forming::new(settings.identity, parts.view.clone(), formed));
     let handler = Arc::new(Handler {
-        raft: raft.clone(),
-        leadership: leadership.clone(),
-        read_index: read_index.clone(),
-        proposer: proposer.clone(),
+        raft: core.raft.clone(),
+        leadership: core.leadership.clone(),
+        read_index: core.read_index.clone(),
+        proposer: core.proposer.clone(),
         leases: parts.leases.clone(),
         formation: forming.clone(),
         admitted: AtomicBool::new(formed),
     });
     let stop = CancellationToken::new();
     let service = Arc::new(Service {
-        cluster,
-        own: member,
+        cluster: settings.identity.cluster,
+        own: settings.identity.member,
         handler: handler.clone(),
         scratch: settings.scratch_dir.clone(),
         stop: stop.clone(),
     });
-    let mut tasks = Vec::new();
+    let mut tasks = core.spawn(settings.keeper, &parts.view, &parts.leases, &parts.term);
     for listener in parts.peer_listeners {
         tasks.push(tokio::spawn(accept(listener, service.clone())).abort_handle());
-    }
-    tasks.push(tokio::spawn(read_index.clone().run()).abort_handle());
-    tasks.push(tokio::spawn(proposer.clone().run()).abort_handle());
-    let follow = follow(leadership.clone(), parts.leases.clone(), parts.term.clone());
-    tasks.push(tokio::spawn(follow).abort_handle());
-    let expire = lease::expire(leadership.clone(), parts.leases.clone(), proposer.clone());
-    tasks.push(tokio::spawn(expire).abort_handle());
-    let keep = keeper::keep(raft.clone(), parts.view.clone(), pins, settings.keeper);
-    tasks.push(tokio::spawn(keep).abort_handle());
-    if formed && members.is_only_voter() {
-        // Nobody else can win, so there is no reason to wait for an election timeout.
-        let elect = raft.trigger().elect(false).await;
-        elect.map_err(|error| StartError::Raft(error.to_string()))?;
     }
     if !formed {
         let bootstrap = Bootstrap {
             identity: settings.identity,
             initial: settings.initial,
-            peers: peers.clone(),
-            raft: raft.clone(),
+            peers: core.peers.clone(),
+            raft: core.raft.clone(),
             handler,
             forming,
         };
         bootstrap.run().await?;
+    } else if core.members.is_only_voter() {
+        // Nobody else can win, so there is no reason to wait for an election timeout.
+        let elect = core.raft.trigger().elect(false).await;
+        elect.map_err(|error| StartError::Raft(error.to_string()))?;
     }
+    let tasks = parking_lot::Mutex::new(tasks);
     Ok(Node(Arc::new(Inner {
-        own: member,
-        cluster,
+        own: settings.identity.member,
+        cluster: settings.identity.cluster,
         term: parts.term,
-        raft,
-        leadership: leadership.clone(),
-        members: members.clone(),
-        peers: peers.clone(),
-        proposer,
-        read_index,
         lease_calls: LeaseCalls {
-            leadership,
-            members,
-            peers,
+            leadership: core.leadership.clone(),
+            members: core.members.clone(),
+            peers: core.peers.clone(),
             leases: parts.leases,
         },
+        raft: core.raft,
+        leadership: core.leadership,
+        members: core.members,
+        peers: core.peers,
+        proposer: core.proposer,
+        read_index: core.read_index,
         view: parts.view,
         election_timeout: settings.election_timeout,
         #[cfg(feature = "planted-faults")]
         skip_read_index: settings.skip_read_index,
-        tasks: parking_lot::Mutex::new(tasks),
+        tasks,
         stop,
     })))
+}
+
+/// Raft, and what proposes to it, reads through it and reaches the other members.
+struct Core {
+    raft: Raft,
+    pins: Arc<Pins>,
+    peers: Arc<Peers>,
+    leadership: Arc<Leadership>,
+    members: Arc<Members>,
+    read_index: Arc<ReadIndex>,
+    proposer: Arc<Proposer>,
+}
+
+impl Core {
+    async fn open(
+        settings: &Settings,
+        log: Log,
+        machine: Machine,
+        waiters: Waiters,
+        view: &View,
+    ) -> Result<Core, StartError> {
+        let Identity { member, cluster } = settings.identity;
+        let peers = Arc::new(Peers::new(cluster, member));
+        let pins = Arc::new(Pins::default());
+        let factory = Factory {
+            peers: peers.clone(),
+            pins: pins.clone(),
+        };
+        let config = Arc::new(raft_config(settings)?);
+        let raft = Raft::new(member, config, factory, log, machine)
+            .await
+            .map_err(|error| StartError::Raft(error.to_string()))?;
+        let leadership = Arc::new(Leadership::new(member, &raft, settings.election_timeout));
+        let members = Arc::new(Members::new(member, &raft));
+        let read_index = Arc::new(ReadIndex::new(
+            raft.clone(),
+            leadership.clone(),
+            members.clone(),
+            peers.clone(),
+        ));
+        let proposer = Arc::new(Proposer::new(propose::Parts {
+            own: member,
+            request_bytes_max: settings.request_bytes_max,
+            raft: raft.clone(),
+            leadership: leadership.clone(),
+            members: members.clone(),
+            peers: peers.clone(),
+            waiters,
+            view: view.clone(),
+        }));
+        Ok(Core {
+            raft,
+            pins,
+            peers,
+            leadership,
+            members,
+            read_index,
+            proposer,
+        })
+    }
+
+    /// Everything that goes on by itself for as long as the member lives.
+    fn spawn(
+        &self,
+        limits: keeper::Limits,
+        view: &View,
+        leases: &Leases,
+        term: &Arc<AtomicU64>,
+    ) -> Vec<AbortHandle> {
+        let (leadership, proposer) = (self.leadership.clone(), self.proposer.clone());
+        let follow = follow(leadership.clone(), leases.clone(), term.clone());
+        let expire = lease::expire(leadership, leases.clone(), proposer.clone());
+        let keep = keeper::keep(self.raft.clone(), view.clone(), self.pins.clone(), limits);
+        vec![
+            tokio::spawn(self.read_index.clone().run()).abort_handle(),
+            tokio::spawn(proposer.run()).abort_handle(),
+            tokio::spawn(follow).abort_handle(),
+            tokio::spawn(expire).abort_handle(),
+            tokio::spawn(keep).abort_handle(),
+        ]
+    }
 }
 
 fn raft_config(settings: &Settings) -> Result<Config, StartError> {
@@ -219,66 +263,4 @@ fn raft_config(settings: &Settings) -> Result<Config, StartError> {
     config
         .validate()
         .map_err(|error| StartError::Settings(error.to_string()))
-}
-
-async fn accept(listener: TcpListener, service: Arc<Service>) {
-    let places = Arc::new(tokio::sync::Semaphore::new(PEER_CONNECTIONS_MAX));
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, from)) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%from, %error, "peer connection lost at once");
-                    continue;
-                }
-                let (reader, writer) = stream.into_split();
-                let service = service.clone();
-                tokio::spawn(async move {
-                    serve(service, reader, writer, from.to_string()).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a peer connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-/// Keeps the term where others read it, tells the lease clock when this member leads, and counts
-/// changes of leader.
-async fn follow(leadership: Arc<Leadership>, leases: Leases, term: Arc<AtomicU64>) {
-    let mut server = leadership.watch();
-    let mut leading_in = None;
-    let mut last_leader = None;
-    loop {
-        let (state, vote, leader) = {
-            let now = server.borrow_watched();
-            (now.state, now.vote, now.current_leader)
-        };
-        let now = vote.leader_id.term;
-        term.store(now, Ordering::Relaxed);
-        let leads = state == ServerState::Leader && vote.committed;
-        if leads && leading_in != Some(now) {
-            leases.clock().promote();
-            leading_in = Some(now);
-        } else if !leads && leading_in.take().is_some() {
-            leases.clock().demote();
-        }
-        if leader.is_some() && leader != last_leader {
-            leadership.count_change();
-            tracing::info!(
-                leader = leader.map(|id| format!("{id:x}")),
-                term = now,
-                "leader elected"
-            );
-            last_leader = leader;
-        }
-        if server.changed().await.is_err() {
-            return;
-        }
-    }
 }

@@ -155,11 +155,17 @@ fn has_libclang() -> bool {
     }
     folders.iter().any(|folder| {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.file_name()).any(|name| {
-            let name = name.to_string_lossy();
-            name.starts_with("libclang.so") || name.starts_with("libclang-")
-        })
+        entries
+            .map(|entry| entry.file_name())
+            .any(|name| is_libclang(&name.to_string_lossy()))
     })
+}
+
+/// `libclang.so.1`, `libclang-14.so`. The C++ library `libclang-cpp`, which comes with Debian's
+/// LLVM tools, lacks the C functions that bindgen calls.
+fn is_libclang(name: &str) -> bool {
+    let versioned = name.starts_with("libclang-") && !name.starts_with("libclang-cpp");
+    (name.starts_with("libclang.so") || versioned) && name.contains(".so")
 }
 
 fn has_compiler() -> bool {
@@ -203,6 +209,16 @@ fn answers(program: &str, arguments: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libclang_is_told_from_its_cpp_library() {
+        for name in ["libclang.so", "libclang.so.1", "libclang-14.so.14.0.6"] {
+            assert!(is_libclang(name), "{name}");
+        }
+        for name in ["libclang-cpp.so.14", "libclangAST.a", "libclang-14.a"] {
+            assert!(!is_libclang(name), "{name}");
+        }
+    }
 
     #[test]
     fn old_go_is_told_from_new() {

@@ -33,7 +33,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let etcdctl = peers::ensure(peers::ETCD)?.join("etcdctl");
     let program = server::everyday()?;
 
-    let folder = places::cache()?.join("up").join(wish.members.to_string());
+    let folder = places::cache()?.join("up").join(folder_name(&wish));
     let plan = Plan {
         program,
         folder: folder.clone(),
@@ -90,6 +90,15 @@ fn parse(arguments: &[String]) -> Result<Wish> {
         }
     }
     Ok(wish)
+}
+
+/// Members know each other by their ports for as long as their data lives, so each set of ports has
+/// data of its own.
+fn folder_name(wish: &Wish) -> String {
+    match wish.port {
+        None => wish.members.to_string(),
+        Some(port) => format!("{}-at-{port}", wish.members),
+    }
 }
 
 /// etcd's usual ports, or pairs that begin with the port asked for and lie ten apart.

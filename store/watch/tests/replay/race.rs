@@ -1,18 +1,18 @@
 //! Streams on several threads while another one commits: nothing is lost, doubled or reordered,
 //! whatever happens between a publication and a stream that fetches it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
-};
-
 use mainstay_proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
-use mainstay_watch::Hub;
+use mainstay_watch::{Control, Hub, Stream};
 use prost::Message;
 
 use crate::support::{World, all_from, options, revision};
 
 const COMMITS: i64 = 2000;
+/// The first revision of an empty store's first write is 2.
+const FIRST: i64 = 2;
+/// Commits write one, two and three revisions in turn. Known beforehand, because a stream may see
+/// the last event before the publisher could say that it was the last.
+const LAST: i64 = FIRST - 1 + COMMITS / 3 * 6 + (COMMITS % 3) * (COMMITS % 3 + 1) / 2;
 const STREAMS: u64 = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,9 +22,8 @@ async fn streams_race_with_publications() {
     options.ring_bytes_max = 6000;
     let mut world = World::new(options);
     let hub = world.hub.clone();
-    let last = Arc::new(AtomicI64::new(0));
     let streams: Vec<_> = (0..STREAMS)
-        .map(|seed| tokio::spawn(follow(hub.clone(), seed, last.clone())))
+        .map(|seed| tokio::spawn(follow(hub.clone(), seed)))
         .collect();
     let publisher = std::thread::spawn(move || {
         let mut revision = 0;
@@ -33,7 +32,7 @@ async fn streams_race_with_publications() {
             let count = 1 + (commit % 3) as usize;
             revision = world.write(writes.get(..count).unwrap_or(&writes));
         }
-        last.store(revision, Ordering::Release);
+        assert_eq!(revision, LAST);
         world
     });
     for stream in streams {
@@ -50,71 +49,63 @@ async fn streams_race_with_publications() {
     assert_eq!(stats.pending_events, 0);
 }
 
-/// Watches everything; now and then begins anew, from now or from before.
-async fn follow(hub: Hub, seed: u64, last: Arc<AtomicI64>) {
+/// Watches everything, up to the last event; now and then begins anew, from now or from before.
+async fn follow(hub: Hub, seed: u64) {
     let (control, mut stream) = hub.open_stream();
-    let mut turn = seed;
-    loop {
-        // Every other watch begins in the past; each third wants the records before.
-        let start = if turn.is_multiple_of(2) {
-            0
-        } else {
-            2 + (turn as i64 * 37) % 500
-        };
-        let request = WatchCreateRequest {
-            prev_kv: turn.is_multiple_of(3),
-            ..all_from(0)
-        };
-        let watch_id = 1 + turn as i64;
-        let request = WatchCreateRequest {
-            watch_id,
-            start_revision: start,
-            ..request
-        };
-        control.create(request).await.expect("an open stream");
-        let mut next = 0;
-        for pulled in 0.. {
-            let frame = stream.next().await.expect("an open stream");
-            let response = WatchResponse::decode(frame).expect("a response");
-            assert_eq!(response.watch_id, watch_id);
-            if response.created {
-                next = if start == 0 {
-                    revision(&response) + 1
-                } else {
-                    start
-                };
-            }
-            for event in &response.events {
-                let kv = event.kv.as_ref().expect("a record");
-                assert_eq!(kv.mod_revision, next, "lost, doubled or out of order");
-                assert_eq!(
-                    event.prev_kv.is_some(),
-                    turn.is_multiple_of(3) && kv.version > 1
-                );
-                next += 1;
-            }
-            let end = last.load(Ordering::Acquire);
-            if end > 0 && next > end {
-                return;
-            }
-            // A watch from now on may have nothing to wait for.
-            if pulled > 20 || (end > 0 && start == 0) {
-                break;
-            }
+    for turn in seed.. {
+        if watch_for_a_while(&control, &mut stream, turn).await {
+            return;
         }
-        control.cancel(watch_id).await.expect("an open stream");
-        loop {
-            let frame = stream.next().await.expect("an open stream");
-            let response = WatchResponse::decode(frame).expect("a response");
-            if response.canceled {
-                break;
-            }
-        }
-        // From here on only watches from the past: they surely come to the end.
-        turn += if last.load(Ordering::Acquire) > 0 && !turn.is_multiple_of(2) {
-            2
-        } else {
-            1
-        };
+        control
+            .cancel(watch_id(turn))
+            .await
+            .expect("an open stream");
+        while !response(&mut stream).await.canceled {}
     }
+}
+
+fn watch_id(turn: u64) -> i64 {
+    1 + turn as i64
+}
+
+async fn response(stream: &mut Stream) -> WatchResponse {
+    let frame = stream.next().await.expect("an open stream");
+    WatchResponse::decode(frame).expect("a response")
+}
+
+/// True once the last event has come in.
+async fn watch_for_a_while(control: &Control, stream: &mut Stream, turn: u64) -> bool {
+    // Every other watch begins in the past; each third wants the records before.
+    let from_now = turn.is_multiple_of(2);
+    let start_revision = match from_now {
+        true => 0,
+        false => FIRST + (turn as i64 * 37) % 500,
+    };
+    let prev_kv = turn.is_multiple_of(3);
+    let request = WatchCreateRequest {
+        watch_id: watch_id(turn),
+        prev_kv,
+        ..all_from(start_revision)
+    };
+    control.create(request).await.expect("an open stream");
+    let mut next = start_revision;
+    for _ in 0..20 {
+        let response = response(stream).await;
+        assert_eq!(response.watch_id, watch_id(turn));
+        if response.created && from_now {
+            next = revision(&response) + 1;
+        }
+        for event in &response.events {
+            let kv = event.kv.as_ref().expect("a record");
+            assert_eq!(kv.mod_revision, next, "lost, doubled or out of order");
+            assert_eq!(event.prev_kv.is_some(), prev_kv && kv.version > 1);
+            next += 1;
+        }
+        if next > LAST {
+            // A watch from now on that was created too late has seen nothing; the one after it
+            // begins in the past.
+            return !response.created;
+        }
+    }
+    false
 }

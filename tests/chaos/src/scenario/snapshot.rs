@@ -1,21 +1,17 @@
 //! A member that has fallen behind the log gets the store itself, file by file: under writes, while
 //! it is killed at every step, and with watches open on it. Nothing acknowledged may be lost.
 
+mod cuts;
+mod memory;
+mod receiver;
 mod watches;
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
 use mainstay_proto::etcdserverpb as pb;
-use rand::{Rng, SeedableRng, rngs::StdRng};
-use tokio::time::{Instant, sleep};
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::time::Instant;
 
 use crate::{
     bulk::{self, Pool, Steady},
@@ -24,7 +20,6 @@ use crate::{
     convert,
     member::Member,
     options::Options,
-    process,
     tally::Tally,
 };
 
@@ -37,17 +32,11 @@ const COMPACT_EVERY: u64 = 2000;
 /// Revisions that a compaction leaves readable.
 const COMPACT_DISTANCE: i64 = 500;
 
-/// What sending a snapshot may add to the leader's memory, whatever the size of the store.
-const SEND_MEMORY_MAX: u64 = 128 << 20;
-
 /// Between two looks at a member's log or directory.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// How fast a snapshot must come in at least.
 const SLOWEST_MEGABYTES_PER_SECOND: u64 = 4;
-
-/// Whole clusters killed right after their logs were cut.
-const KILLS_AFTER_PURGE: u32 = 3;
 
 const LEASE_SECONDS: i64 = 3600;
 
@@ -230,91 +219,6 @@ impl Run {
         Ok(revision)
     }
 
-    fn transfer(&self, member: usize) -> PathBuf {
-        self.cluster.members[member]
-            .disk
-            .data()
-            .join("member/transfer")
-    }
-
-    /// Log lines of the receiver that speak of `what`.
-    fn lines(&self, what: &str) -> usize {
-        let member = &self.cluster.members[self.receiver];
-        member.log_lines(|line| line.contains(what)).len()
-    }
-
-    /// Whether the receiver begins to install a snapshot before it serves.
-    async fn installs(&mut self, before: usize) -> anyhow::Result<bool> {
-        let deadline = Instant::now() + self.timeout;
-        while self.lines("installing a snapshot") <= before {
-            let receiver = [self.receiver];
-            let serving = self.cluster.wait_serving(&receiver, LOOK);
-            if serving.await.is_ok() {
-                return Ok(self.lines("installing a snapshot") > before);
-            }
-            if Instant::now() > deadline {
-                bail!("the receiver neither installs a snapshot nor serves");
-            }
-        }
-        Ok(true)
-    }
-
-    async fn wait_line(&mut self, what: &str, before: usize) -> anyhow::Result<()> {
-        let deadline = Instant::now() + self.timeout;
-        while self.lines(what) <= before {
-            if let Some(status) = self.cluster.members[self.receiver].exited() {
-                bail!("the receiver ended by itself with {status}");
-            }
-            if Instant::now() > deadline {
-                bail!("the receiver does not say {what:?}");
-            }
-            sleep(LOOK).await;
-        }
-        Ok(())
-    }
-
-    /// Twice while files come in, twice while they are installed.
-    async fn kill_while_receiving(&mut self, megabytes: u64) -> anyhow::Result<()> {
-        // Of the store's size before its compactions, so well before the end of what is sent.
-        for part in [32, 8] {
-            let wanted = (megabytes << 20) / part;
-            self.cluster.members[self.receiver].start()?;
-            let deadline = Instant::now() + self.timeout;
-            let dir = self.transfer(self.receiver);
-            while process::directory_bytes(&dir) < wanted {
-                if Instant::now() > deadline {
-                    bail!("no {wanted} bytes of a snapshot came in");
-                }
-                sleep(LOOK).await;
-            }
-            self.cluster.members[self.receiver].kill()?;
-            println!("killed the receiver with {} MiB", wanted >> 20);
-        }
-        for again in [false, true] {
-            let before = self.lines("installing a snapshot");
-            self.cluster.members[self.receiver].start()?;
-            if !self.installs(before).await? {
-                // A quick machine is done with an install before it is killed.
-                anyhow::ensure!(again, "it serves without having installed a snapshot");
-            }
-            sleep(Duration::from_millis(self.random.random_range(0..50))).await;
-            self.cluster.members[self.receiver].kill()?;
-        }
-        Ok(())
-    }
-
-    async fn catch_up(&mut self) -> anyhow::Result<()> {
-        let started = Instant::now();
-        self.cluster.members[self.receiver].start()?;
-        let (all, timeout) = ([self.receiver], self.timeout);
-        self.cluster.wait_serving(&all, timeout).await?;
-        println!("the receiver serves after {:.1?}", started.elapsed());
-        match self.lines("installing a snapshot") {
-            0 => bail!("it caught up without a snapshot"),
-            _ => Ok(()),
-        }
-    }
-
     /// Equal hashes at the newest revision.
     async fn same(&self) -> anyhow::Result<()> {
         let revision = self.revision(self.others[0]).await?;
@@ -381,69 +285,18 @@ impl Run {
         }
     }
 
-    /// Every member dies at the moment the log of one was cut.
-    async fn kill_after_purge(&mut self, mut steady: Steady) -> anyhow::Result<()> {
-        for _ in 0..KILLS_AFTER_PURGE {
-            let before = steady.count();
-            self.wait_purge().await?;
-            more(before, steady.count())?;
-            for member in &mut self.cluster.members {
-                member.kill()?;
-            }
-            self.cluster.heal()?;
-            self.cluster.wait_healthy(self.timeout).await?;
-            self.kept(&steady).await?;
-        }
-        steady.stop().await?;
-        self.kept(&steady).await
-    }
-
-    /// Where the logs of the members begin, as far as they have told.
-    fn cuts(&self, members: &[usize]) -> Vec<u64> {
-        let cut = |member: &usize| {
-            let lines =
-                self.cluster.members[*member].log_lines(|line| line.contains("log was cut"));
-            let last = lines.last()?.split("\"upto\":").nth(1)?;
-            last.split(|digit: char| !digit.is_ascii_digit())
-                .next()?
-                .parse()
-                .ok()
-        };
-        members
-            .iter()
-            .map(|member| cut(member).unwrap_or(0))
-            .collect()
-    }
-
-    /// Waits for the next cut of any member's log.
-    async fn wait_purge(&self) -> anyhow::Result<()> {
-        let (before, deadline) = (self.cuts(&[0, 1, 2]), Instant::now() + HEAL_TIMEOUT);
-        while self.cuts(&[0, 1, 2]) == before {
-            if Instant::now() > deadline {
-                bail!("no log was cut in {HEAL_TIMEOUT:?}");
-            }
-            sleep(LOOK).await;
-        }
-        Ok(())
-    }
-
-    /// Waits until the members with the quorum no longer have the entry.
-    async fn wait_cut(&self, index: u64) -> anyhow::Result<()> {
-        let deadline = Instant::now() + HEAL_TIMEOUT;
-        while self.cuts(&self.others).iter().any(|upto| *upto < index) {
-            if Instant::now() > deadline {
-                bail!("the logs still hold entry {index} after {HEAL_TIMEOUT:?}");
-            }
-            sleep(LOOK).await;
-        }
-        Ok(())
-    }
-
     /// A member's last entry.
     async fn position(&self, member: usize) -> anyhow::Result<u64> {
         let mut maintenance = self.connections[member].maintenance();
         let status = maintenance.status(pb::StatusRequest {}).await?;
         Ok(status.into_inner().raft_index)
+    }
+
+    fn transfer(&self, member: usize) -> PathBuf {
+        self.cluster.members[member]
+            .disk
+            .data()
+            .join("member/transfer")
     }
 
     fn left_behind(&self) -> Vec<String> {
@@ -464,56 +317,6 @@ impl Run {
             }
         }
         left
-    }
-
-    async fn memory_of_leader(&self) -> anyhow::Result<Memory> {
-        let leader = self.cluster.leader().await.context("no leader")?;
-        let pid = self.cluster.members[leader].pid().context("no process")?;
-        let start = process::resident_bytes(pid)?;
-        let (peak, stop) = (
-            Arc::new(AtomicU64::new(start)),
-            Arc::new(AtomicBool::new(false)),
-        );
-        let (seen, ended) = (Arc::clone(&peak), Arc::clone(&stop));
-        let task = tokio::spawn(async move {
-            while !ended.load(Ordering::Relaxed) {
-                if let Ok(bytes) = process::resident_bytes(pid) {
-                    seen.fetch_max(bytes, Ordering::Relaxed);
-                }
-                sleep(Duration::from_millis(20)).await;
-            }
-        });
-        Ok(Memory {
-            start,
-            peak,
-            stop,
-            task,
-        })
-    }
-}
-
-/// Watches the memory of the leader.
-struct Memory {
-    start: u64,
-    peak: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Memory {
-    async fn finish(self) -> anyhow::Result<()> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.task.await?;
-        let peak = self.peak.load(Ordering::Relaxed);
-        println!(
-            "leader: {} MiB before, {} MiB at most",
-            self.start >> 20,
-            peak >> 20
-        );
-        match peak.saturating_sub(self.start) <= SEND_MEMORY_MAX {
-            true => Ok(()),
-            false => bail!("memory grew from {} to {peak} bytes", self.start),
-        }
     }
 }
 
