@@ -16,6 +16,7 @@ pub mod diff;
 pub mod direct;
 pub mod etcdctl;
 pub mod generate;
+pub mod go_client;
 pub mod http;
 pub mod listed;
 pub mod normalise;

@@ -84,6 +84,10 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("http", 3)
     },
     Suite {
+        steps: &[wire(&["go-client"])],
+        ..beside_peers("go-client", 4)
+    },
+    Suite {
         steps: &[wire(&["rust-client"])],
         ..beside_peers("rust-client", 3)
     },
