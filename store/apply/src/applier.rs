@@ -9,12 +9,12 @@ use mainstay_proto::entry::command::Body;
 use mainstay_watch::Hub;
 
 use crate::{
-    AppliedEntry, AppliedState, EntryPayload, Error, LogPosition, Outcome, Reply, View, Waiters,
+    AppliedEntry, AppliedState, Error, LogPosition, Outcome, Reply, View, Waiters,
     alarm::{self, Alarms},
     compact,
     context::Context,
     delete,
-    entry::{self, Request},
+    entry::{Decoded, DecodedEntry, Payload, Request},
     error::{Failure, Refusable},
     lease,
     publish::{self, Members},
@@ -76,7 +76,12 @@ impl Applier {
     /// Applies entries, in log order, in one commit. On return their effects can be read and the
     /// requests of this member among them are answered.
     pub fn apply(&mut self, entries: &[AppliedEntry]) -> Result<(), Error> {
-        if entries.is_empty() {
+        self.apply_decoded(Decoded::of(entries)?)
+    }
+
+    /// The same, for who decides by what the entries say where to do it.
+    pub fn apply_decoded(&mut self, decoded: Decoded) -> Result<(), Error> {
+        if decoded.entries.is_empty() {
             return Ok(());
         }
         self.writer.set_want_prev(self.hub.wants_prev());
@@ -90,17 +95,21 @@ impl Applier {
             alarms: &mut self.alarms,
             members: &mut self.members,
         };
-        for entry in entries {
-            let position = follow(&applied, entry)?;
-            match &entry.payload {
-                EntryPayload::Blank => {}
-                EntryPayload::Membership(bytes) => {
+        for DecodedEntry {
+            term,
+            index,
+            payload,
+        } in decoded.entries
+        {
+            let position = follow(&applied, LogPosition { term, index })?;
+            match payload {
+                Payload::Blank => {}
+                Payload::Membership(bytes) => {
                     // Copied, as it outlives the buffer the entry came in by far.
-                    applied.membership = Some((position, Bytes::copy_from_slice(bytes)));
+                    applied.membership = Some((position, Bytes::copy_from_slice(&bytes)));
                 }
-                EntryPayload::Command(bytes) => {
-                    let request = entry::decode(entry.index, bytes)?;
-                    let reply = tables.command(&mut batch, &mut leases, entry.term, request)?;
+                Payload::Command(request) => {
+                    let reply = tables.command(&mut batch, &mut leases, term, request)?;
                     replies.extend(reply);
                 }
             }
@@ -233,14 +242,10 @@ fn dispatch(
 
 /// The position of an entry, which must be the next one: an entry applied twice or left out would
 /// make this member differ from the others for good.
-fn follow(applied: &AppliedState, entry: &AppliedEntry) -> Result<LogPosition, Error> {
-    let position = LogPosition {
-        term: entry.term,
-        index: entry.index,
-    };
+fn follow(applied: &AppliedState, position: LogPosition) -> Result<LogPosition, Error> {
     match applied.log {
-        Some(last) if Some(entry.index) != last.index.checked_add(1) => Err(Error::Gap {
-            index: entry.index,
+        Some(last) if Some(position.index) != last.index.checked_add(1) => Err(Error::Gap {
+            index: position.index,
             applied: last.index,
         }),
         _ => Ok(position),

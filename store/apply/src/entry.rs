@@ -69,6 +69,82 @@ fn nests_within(txn: &TxnRequest, levels: usize) -> bool {
             })
 }
 
+/// Entries that are understood and in order of nothing but their indices; see [`crate::Applier`].
+pub struct Decoded {
+    pub(crate) entries: Vec<DecodedEntry>,
+    may_be_long: bool,
+}
+
+pub(crate) struct DecodedEntry {
+    pub term: u64,
+    pub index: u64,
+    pub payload: Payload,
+}
+
+pub(crate) enum Payload {
+    Blank,
+    Command(Request),
+    Membership(Bytes),
+}
+
+impl Decoded {
+    /// # Errors
+    /// If one is not understood: the member must stop then.
+    pub fn of(entries: &[AppliedEntry]) -> Result<Decoded, Error> {
+        let mut decoded = Decoded {
+            entries: Vec::with_capacity(entries.len()),
+            may_be_long: false,
+        };
+        for entry in entries {
+            let payload = match &entry.payload {
+                EntryPayload::Blank => Payload::Blank,
+                EntryPayload::Membership(bytes) => Payload::Membership(bytes.clone()),
+                EntryPayload::Command(bytes) => {
+                    let request = decode(entry.index, bytes)?;
+                    decoded.may_be_long |= may_be_long(&request.body);
+                    Payload::Command(request)
+                }
+            };
+            decoded.entries.push(DecodedEntry {
+                term: entry.term,
+                index: entry.index,
+                payload,
+            });
+        }
+        Ok(decoded)
+    }
+
+    /// Whether applying them may touch any number of keys, and so take any time.
+    pub fn may_be_long(&self) -> bool {
+        self.may_be_long
+    }
+}
+
+fn may_be_long(body: &Body) -> bool {
+    match body {
+        Body::DeleteRange(delete) => !delete.range_end.is_empty(),
+        Body::Txn(txn) => has_range(txn),
+        // As many keys as have been attached to it.
+        Body::LeaseRevoke(_) => true,
+        _ => false,
+    }
+}
+
+fn has_range(txn: &TxnRequest) -> bool {
+    let compares = txn
+        .compare
+        .iter()
+        .any(|compare| !compare.range_end.is_empty());
+    let mut ops = txn.success.iter().chain(&txn.failure);
+    compares
+        || ops.any(|op| match &op.request {
+            Some(Op::RequestRange(range)) => !range.range_end.is_empty(),
+            Some(Op::RequestDeleteRange(delete)) => !delete.range_end.is_empty(),
+            Some(Op::RequestTxn(inner)) => has_range(inner),
+            _ => false,
+        })
+}
+
 /// What a command entry says, once understood.
 pub(crate) struct Request {
     pub proposer: u64,
@@ -103,7 +179,7 @@ pub(crate) fn decode(index: u64, bytes: &Bytes) -> Result<Request, Error> {
 
 #[cfg(test)]
 mod tests {
-    use mainstay_proto::etcdserverpb::{PutRequest, RequestOp};
+    use mainstay_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RequestOp};
 
     use super::*;
 
@@ -131,6 +207,37 @@ mod tests {
         let deeper = encode(1, 2, Body::Txn(nested(TXN_DEPTH_MAX + 1)));
         assert_eq!(deeper, Err(ApplyError::TooDeep));
         assert!(understands(&deepest) && !understands(&Bytes::from_static(b"\xff")));
+    }
+
+    #[test]
+    fn work_without_a_bound_is_told_from_work_with_one() {
+        let of = |body| {
+            let bytes = encode(1, 2, body).expect("a command");
+            let entry = AppliedEntry {
+                term: 1,
+                index: 1,
+                payload: EntryPayload::Command(bytes),
+            };
+            Decoded::of(&[entry]).expect("own bytes").may_be_long()
+        };
+        let delete = |range_end: &'static [u8]| DeleteRangeRequest {
+            key: "a".into(),
+            range_end: Bytes::from_static(range_end),
+            ..Default::default()
+        };
+        assert!(!of(Body::Put(PutRequest::default())));
+        assert!(!of(Body::DeleteRange(delete(b""))));
+        assert!(of(Body::DeleteRange(delete(b"b"))));
+        assert!(!of(Body::Txn(nested(3))));
+        let mut inner = nested(1);
+        inner.failure.push(RequestOp {
+            request: Some(Op::RequestDeleteRange(delete(b"\0"))),
+        });
+        let mut outer = TxnRequest::default();
+        outer.success.push(RequestOp {
+            request: Some(Op::RequestTxn(inner)),
+        });
+        assert!(of(Body::Txn(outer)));
     }
 
     #[test]

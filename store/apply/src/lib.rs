@@ -29,7 +29,7 @@ mod view;
 mod waiters;
 
 pub use applier::{Applier, ApplyOptions};
-pub use entry::{AppliedEntry, EntryPayload, FORMAT, TXN_DEPTH_MAX, encode, understands};
+pub use entry::{AppliedEntry, Decoded, EntryPayload, FORMAT, TXN_DEPTH_MAX, encode, understands};
 pub use error::{ApplyError, Error};
 pub use outcome::{Outcome, Reply};
 pub use quota::cost;

@@ -10,6 +10,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     path::PathBuf,
     sync::atomic::{AtomicBool, AtomicI64, Ordering},
 };
@@ -72,6 +73,20 @@ struct Work {
     copies_made: u64,
     stop: bool,
     failed: bool,
+    waiting: Waiting,
+}
+
+/// Told once everything that a compaction frees is gone; dropped if that will not come.
+type Compacted = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// Who waits for which compact revision.
+#[derive(Default)]
+struct Waiting(Vec<(i64, Compacted)>);
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Waiting").field(&self.0.len()).finish()
+    }
 }
 
 /// What the background thread and the others share.
@@ -140,7 +155,12 @@ impl Compactor {
     }
 
     pub fn stop(&self) {
-        self.work.lock().stop = true;
+        let waiting = {
+            let mut work = self.work.lock();
+            work.stop = true;
+            std::mem::take(&mut work.waiting)
+        };
+        drop(waiting);
         self.changed.notify_all();
     }
 
@@ -189,6 +209,30 @@ impl Compactor {
             work.hashes.pop_front();
         }
     }
+}
+
+/// Calls `told` once everything a compaction to `revision` frees is gone.
+pub(crate) fn when_done(inner: &Inner, revision: i64, told: Compacted) {
+    let mut work = inner.compactor.work.lock();
+    if work.done >= revision {
+        drop(work);
+        told(Ok(()));
+    } else if work.failed || work.stop {
+        drop(work);
+        told(Err(Error::Failed));
+    } else {
+        work.waiting.0.push((revision, told));
+    }
+}
+
+/// Those whose waiting is over.
+fn over(work: &mut Work) -> Vec<Compacted> {
+    let (done, failed) = (work.done, work.failed);
+    let waiting = &mut work.waiting.0;
+    waiting
+        .extract_if(.., |(revision, _)| failed || *revision <= done)
+        .map(|(_, told)| told)
+        .collect()
 }
 
 /// Blocks until everything a compaction to `revision` frees is gone.
@@ -245,9 +289,14 @@ pub(crate) fn run(inner: &Inner) {
                 inner.compactor.failed.store(true, Ordering::Release);
             }
         }
+        let over = over(&mut work);
         drop(work);
         inner.compactor.changed.notify_all();
-        if inner.compactor.failed() {
+        let failed = inner.compactor.failed();
+        for told in over {
+            told(if failed { Err(Error::Failed) } else { Ok(()) });
+        }
+        if failed {
             return;
         }
     }

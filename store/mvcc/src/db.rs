@@ -143,6 +143,11 @@ impl Db {
         self.check_background()
     }
 
+    /// Ends flushes and compactions, those under way too; none is begun any more.
+    pub fn cancel_background(&self) {
+        self.rocks.cancel_all_background_work(true);
+    }
+
     /// A flush or compaction that failed for good leaves the store unable to persist anything.
     pub fn check_background(&self) -> Result<(), Error> {
         match self

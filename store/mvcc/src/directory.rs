@@ -40,11 +40,15 @@ pub(crate) fn enter(dir: &Path) -> Result<PathBuf, Error> {
             .file_stem()
             .and_then(|stem| stem.to_str())
             .and_then(parse);
-        match path.extension().and_then(|extension| extension.to_str()) {
-            None if stem.is_some_and(|other| other != number) => fs::remove_dir_all(&path)?,
-            Some(INDEX) if stem.is_some_and(|other| other != number) => fs::remove_file(&path)?,
-            Some(INDEX_NEW) if stem.is_some() => fs::remove_file(&path)?,
-            _ => {}
+        let removed = match path.extension().and_then(|extension| extension.to_str()) {
+            None if stem.is_some_and(|other| other != number) => fs::remove_dir_all(&path),
+            Some(INDEX) if stem.is_some_and(|other| other != number) => fs::remove_file(&path),
+            Some(INDEX_NEW) if stem.is_some() => fs::remove_file(&path),
+            _ => Ok(()),
+        };
+        // They cost space and nothing else, and the next start finds them again.
+        if let Err(error) = removed {
+            tracing::warn!(%error, path = %path.display(), "a leftover could not be removed");
         }
     }
     sync_dir(dir)?;

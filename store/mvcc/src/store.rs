@@ -304,6 +304,24 @@ impl Store {
         compaction::copy_index(self.inner())
     }
 
+    /// Calls `told` once everything a compaction to `revision` frees is gone: at once if it is,
+    /// else from the background thread, which must not be kept. Dropped without a call if the store
+    /// is closed before.
+    pub fn when_compacted(
+        &self,
+        revision: i64,
+        told: impl FnOnce(Result<(), Error>) + Send + 'static,
+    ) {
+        compaction::when_done(self.inner(), revision, Box::new(told));
+    }
+
+    /// Ends the work in the background, of RocksDB too, and leaves the store readable: its files
+    /// are about to be replaced. Blocks until that work has ended.
+    pub fn retire(&self) {
+        self.inner().compactor.stop();
+        self.inner().db.cancel_background();
+    }
+
     /// Blocks until everything a compaction to `revision` frees is removed. The compaction must
     /// have been committed.
     pub fn wait_compacted(&self, revision: i64) -> Result<(), Error> {

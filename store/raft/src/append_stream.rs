@@ -2,6 +2,7 @@
 //! the same connection. One connection a stream, so an ended stream leaves nothing behind.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use tokio::time::{sleep, timeout};
 use crate::codec;
 use crate::network::rpc_error;
 use crate::peer::dial::{Connection, Target, dial};
-use crate::peer::frame::{Kind, Lane, put_frame, read_frame};
+use crate::peer::frame::{Frame, Kind, Lane, put_frame, read_frame};
 use crate::peer::{PeerError, SharedTraffic};
 use crate::types::{AppendRequest, LogId, TypeConfig};
 
@@ -138,19 +139,10 @@ async fn next_answer<R: tokio::io::AsyncRead + Unpin>(
         return None;
     }
     let member = answers.member;
-    let frame = loop {
-        let read = timeout(ANSWER_TIMEOUT, read_frame(&mut answers.reader)).await;
-        match read {
-            Ok(Ok(Some(frame))) => break frame,
-            // The other side closes only after it has answered everything, or because it failed.
-            Ok(Ok(None)) if answers.sent.lock().is_empty() => return None,
-            Ok(_) => return answers.fail(PeerError::Lost { member }),
-            Err(_) if answers.sent.lock().is_empty() => {}
-            // A member answers no append while it installs. Were the stream to fail, openraft
-            // would forget the snapshot under way and send another one, for ever (alpha.37).
-            Err(_) if answers.traffic.snapshots.load(Ordering::Relaxed) > 0 => {}
-            Err(_) => return answers.fail(PeerError::Timeout { member }),
-        }
+    let frame = match wait(&mut answers).await {
+        Ok(Some(frame)) => frame,
+        Ok(None) => return None,
+        Err(error) => return answers.fail(error),
     };
     answers.traffic.received(frame.payload.len());
     let covered = answers.sent.lock().pop_front();
@@ -169,6 +161,35 @@ async fn next_answer<R: tokio::io::AsyncRead + Unpin>(
     // A conflict or a higher vote is the last answer of a stream.
     answers.ended = !matches!(answer, Ok(Ok(_)));
     Some((answer, answers))
+}
+
+/// The next frame; `None` once everything that was sent has been answered and the other side is done.
+async fn wait<R: tokio::io::AsyncRead + Unpin>(
+    answers: &mut Answers<R>,
+) -> Result<Option<Frame>, PeerError> {
+    let Answers {
+        reader,
+        sent,
+        member,
+        traffic,
+        ..
+    } = answers;
+    let member = *member;
+    // One read for all the waiting: given up half-way it would lose the beginning of a frame.
+    let mut read = pin!(read_frame(reader));
+    loop {
+        match timeout(ANSWER_TIMEOUT, read.as_mut()).await {
+            Ok(Ok(Some(frame))) => return Ok(Some(frame)),
+            // The other side closes only after it has answered everything, or because it failed.
+            Ok(Ok(None)) if sent.lock().is_empty() => return Ok(None),
+            Ok(_) => return Err(PeerError::Lost { member }),
+            Err(_) if sent.lock().is_empty() => {}
+            // A member answers no append while it installs. Were the stream to fail, openraft
+            // would forget the snapshot under way and send another one, for ever (alpha.37).
+            Err(_) if traffic.snapshots.load(Ordering::Relaxed) > 0 => {}
+            Err(_) => return Err(PeerError::Timeout { member }),
+        }
+    }
 }
 
 impl<R> Answers<R> {

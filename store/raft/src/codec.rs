@@ -29,7 +29,14 @@ pub enum DecodeError {
     Kind(u32),
     #[error("membership is not valid: {0}")]
     Membership(String),
+    #[error("entries are not those that follow one another under one leader")]
+    Order,
+    #[error("term {0} is beyond any that elections reach")]
+    Term(u64),
 }
+
+/// The next term must always be a number: an election a microsecond gets here in 146,000 years.
+const TERM_MAX: u64 = 1 << 62;
 
 pub fn log_id_out(id: &LogId) -> peer::LogId {
     peer::LogId {
@@ -52,6 +59,9 @@ pub fn vote_out(vote: &Vote) -> peer::Vote {
 
 pub fn vote_in(vote: Option<peer::Vote>) -> Result<Vote, DecodeError> {
     let vote = vote.ok_or(DecodeError::Missing("vote"))?;
+    if vote.term > TERM_MAX {
+        return Err(DecodeError::Term(vote.term));
+    }
     Ok(if vote.committed {
         Vote::new_committed(vote.term, vote.node)
     } else {
@@ -163,18 +173,26 @@ pub fn append_out(request: &AppendRequest) -> peer::AppendRequest {
     }
 }
 
+/// Refuses what no leader sends, before raft sees it: raft takes its callers' word for such things
+/// and would stop this member.
 pub fn append_in(request: peer::AppendRequest) -> Result<AppendRequest, DecodeError> {
-    let entries = request
-        .entries
-        .into_iter()
-        .map(|entry| {
-            let id = entry.log_id.ok_or(DecodeError::Missing("log id"))?;
-            entry_in(log_id_in(id), entry.kind, entry.payload)
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let vote = vote_in(request.vote)?;
+    let prev = request.prev.map(log_id_in);
+    let mut last = prev;
+    let mut entries = Vec::with_capacity(request.entries.len());
+    for entry in request.entries {
+        let id = log_id_in(entry.log_id.ok_or(DecodeError::Missing("log id"))?);
+        let index = last.map_or(Some(0), |last| last.index.checked_add(1));
+        let terms = last.map_or(0, |last| term_of(&last))..=vote.leader_id.term;
+        if Some(id.index) != index || !terms.contains(&term_of(&id)) {
+            return Err(DecodeError::Order);
+        }
+        last = Some(id);
+        entries.push(entry_in(id, entry.kind, entry.payload)?);
+    }
     Ok(AppendRequest {
-        vote: vote_in(request.vote)?,
-        prev_log_id: request.prev.map(log_id_in),
+        vote,
+        prev_log_id: prev,
         entries,
         leader_commit: request.commit.map(log_id_in),
     })
@@ -265,6 +283,38 @@ mod tests {
         assert_eq!(back.vote, request.vote);
         assert_eq!(back.prev_log_id, request.prev_log_id);
         assert_eq!(back.entries, request.entries);
+    }
+
+    #[test]
+    fn what_no_leader_sends_is_refused() {
+        let entry = |term, index| peer::Entry {
+            log_id: Some(peer::LogId { term, index }),
+            kind: u32::from(KIND_BLANK),
+            payload: Bytes::new(),
+        };
+        let append = |entries| {
+            append_in(peer::AppendRequest {
+                vote: Some(vote_out(&Vote::new_committed(7, 2))),
+                prev: Some(peer::LogId { term: 5, index: 10 }),
+                commit: None,
+                entries,
+            })
+        };
+        assert!(append(vec![entry(5, 11), entry(7, 12)]).is_ok());
+        for wrong in [
+            vec![entry(7, 12)],
+            vec![entry(7, 11), entry(7, 13)],
+            vec![entry(7, 11), entry(6, 12)],
+            vec![entry(4, 11)],
+            vec![entry(8, 11)],
+        ] {
+            assert!(matches!(append(wrong), Err(DecodeError::Order)));
+        }
+        let vote = peer::Vote {
+            term: u64::MAX,
+            ..Default::default()
+        };
+        assert!(matches!(vote_in(Some(vote)), Err(DecodeError::Term(_))));
     }
 
     #[test]

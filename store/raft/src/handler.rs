@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use mainstay_apply::View;
 use mainstay_lease::Leases;
 use mainstay_proto::peer;
 use openraft::raft::{TransferLeaderRequest, VoteRequest};
@@ -27,6 +28,7 @@ pub struct Handler {
     pub read_index: Arc<ReadIndex>,
     pub proposer: Arc<Proposer>,
     pub leases: Leases,
+    pub view: View,
     pub formation: Arc<dyn Formation>,
     /// Until this member knows that it may take part it gives no vote and takes no entry.
     pub admitted: AtomicBool,
@@ -86,16 +88,18 @@ impl Handler {
             }
             Kind::LeaseRenew => {
                 let question = peer::LeaseRenewRequest::decode(payload)?;
-                let answer = lease::renew_here(&self.leadership, &self.leases, question.id);
+                let answer =
+                    lease::renew_here(&self.leadership, &self.view, &self.leases, question.id);
                 Ok(answer.encode_to_vec())
             }
             Kind::LeaseTtl => {
                 let question = peer::LeaseTtlRequest::decode(payload)?;
-                let answer = lease::ttl_here(&self.leadership, &self.leases, question.id);
+                let answer =
+                    lease::ttl_here(&self.leadership, &self.view, &self.leases, question.id);
                 Ok(answer.encode_to_vec())
             }
             Kind::LeaseList => {
-                let answer = lease::list_here(&self.leadership, &self.leases);
+                let answer = lease::list_here(&self.leadership, &self.view, &self.leases);
                 Ok(answer.encode_to_vec())
             }
             other => Err(HandleError::Kind(other)),

@@ -21,11 +21,17 @@ use crate::types::{Raft, TypeConfig};
 /// one to two of them.
 const SILENCE_ELECTION_TIMEOUTS: u32 = 2;
 
+/// A leader that no quorum has confirmed for this many election timeouts takes no commands. openraft
+/// itself refuses them after one and a half, and what was accepted from a follower should not then
+/// be refused.
+const WRITABLE_ELECTION_TIMEOUTS: f32 = 1.25;
+
 type Watch<T> = WatchReceiverOf<TypeConfig, T>;
 
 pub struct Leadership {
     own: u64,
     silence_max: Duration,
+    unconfirmed_max: Duration,
     started: Instant,
     /// Microseconds after `started` at which the leader was last heard.
     heard_micros: AtomicU64,
@@ -41,6 +47,7 @@ impl Leadership {
         Leadership {
             own,
             silence_max: election_timeout.saturating_mul(SILENCE_ELECTION_TIMEOUTS),
+            unconfirmed_max: election_timeout.mul_f32(WRITABLE_ELECTION_TIMEOUTS),
             started: Instant::now(),
             heard_micros: AtomicU64::new(0),
             changes: AtomicU64::new(0),
@@ -56,7 +63,7 @@ impl Leadership {
         let leader = server.current_leader?;
         let fresh = if leader == self.own {
             drop(server);
-            self.quorum_is_fresh()
+            self.confirmed_within(self.silence_max)
         } else {
             self.silence() < self.silence_max
         };
@@ -85,7 +92,7 @@ impl Leadership {
         let term = server.vote.leader_id.term;
         drop(server);
         let yielded = self.yielded_term.load(Ordering::Acquire) == term;
-        (!yielded && self.quorum_is_fresh()).then_some(term)
+        (!yielded && self.confirmed_within(self.unconfirmed_max)).then_some(term)
     }
 
     pub fn term(&self) -> u64 {
@@ -116,7 +123,7 @@ impl Leadership {
         self.started.elapsed().saturating_sub(heard)
     }
 
-    fn quorum_is_fresh(&self) -> bool {
+    fn confirmed_within(&self, limit: Duration) -> bool {
         let server = self.server.borrow_watched();
         let mut others = server
             .membership_config
@@ -130,7 +137,7 @@ impl Leadership {
         let acked = self.data.borrow_watched().last_quorum_acked;
         acked.is_some_and(|at| {
             use openraft::Instant as _;
-            at.into_inner().elapsed() < self.silence_max
+            at.into_inner().elapsed() < limit
         })
     }
 }

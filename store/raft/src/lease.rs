@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mainstay_apply::View;
 use mainstay_lease::{Leases, Renewal};
 use mainstay_proto::entry::{self, command::Body};
 use mainstay_proto::peer;
@@ -35,13 +36,23 @@ pub struct LeaseCalls {
     pub members: Arc<Members>,
     pub peers: Arc<Peers>,
     pub leases: Leases,
+    pub view: View,
+}
+
+/// Whether this member may answer for leases: it leads, and it has applied an entry of its own term,
+/// and with it everything that was committed before. Until then a lease granted a moment ago under
+/// the last leader would look like none.
+pub fn answers_here(leadership: &Leadership, view: &View) -> bool {
+    leadership
+        .leading_term()
+        .is_some_and(|term| view.applied_term() == term)
 }
 
 impl LeaseCalls {
     /// Seconds granted anew, 0 for a lease that is gone.
     pub async fn renew(&self, id: i64, deadline: Instant) -> Result<i64, LeaseError> {
         loop {
-            let here = renew_here(&self.leadership, &self.leases, id);
+            let here = renew_here(&self.leadership, &self.view, &self.leases, id);
             let answer = if here.leading {
                 here
             } else {
@@ -59,7 +70,7 @@ impl LeaseCalls {
     /// Seconds left (-1: no such lease) and seconds granted.
     pub async fn ttl(&self, id: i64, deadline: Instant) -> Result<(i64, i64), LeaseError> {
         loop {
-            let here = ttl_here(&self.leadership, &self.leases, id);
+            let here = ttl_here(&self.leadership, &self.view, &self.leases, id);
             let answer = if here.leading {
                 here
             } else {
@@ -77,7 +88,7 @@ impl LeaseCalls {
     /// Ids by time left.
     pub async fn list(&self, deadline: Instant) -> Result<Vec<i64>, LeaseError> {
         loop {
-            let here = list_here(&self.leadership, &self.leases);
+            let here = list_here(&self.leadership, &self.view, &self.leases);
             let answer = if here.leading {
                 here
             } else {
@@ -107,8 +118,13 @@ impl LeaseCalls {
     }
 }
 
-pub fn renew_here(leadership: &Leadership, leases: &Leases, id: i64) -> peer::LeaseRenewResponse {
-    if leadership.leading_term().is_none() {
+pub fn renew_here(
+    leadership: &Leadership,
+    view: &View,
+    leases: &Leases,
+    id: i64,
+) -> peer::LeaseRenewResponse {
+    if !answers_here(leadership, view) {
         return peer::LeaseRenewResponse::default();
     }
     match leases.clock().renew(id) {
@@ -126,8 +142,13 @@ pub fn renew_here(leadership: &Leadership, leases: &Leases, id: i64) -> peer::Le
     }
 }
 
-pub fn ttl_here(leadership: &Leadership, leases: &Leases, id: i64) -> peer::LeaseTtlResponse {
-    if leadership.leading_term().is_none() || !leases.clock().is_leading() {
+pub fn ttl_here(
+    leadership: &Leadership,
+    view: &View,
+    leases: &Leases,
+    id: i64,
+) -> peer::LeaseTtlResponse {
+    if !answers_here(leadership, view) || !leases.clock().is_leading() {
         return peer::LeaseTtlResponse::default();
     }
     let (ttl, granted_ttl) = leases.clock().times(id).unwrap_or((-1, 0));
@@ -138,8 +159,8 @@ pub fn ttl_here(leadership: &Leadership, leases: &Leases, id: i64) -> peer::Leas
     }
 }
 
-pub fn list_here(leadership: &Leadership, leases: &Leases) -> peer::LeaseListResponse {
-    if leadership.leading_term().is_none() || !leases.clock().is_leading() {
+pub fn list_here(leadership: &Leadership, view: &View, leases: &Leases) -> peer::LeaseListResponse {
+    if !answers_here(leadership, view) || !leases.clock().is_leading() {
         return peer::LeaseListResponse::default();
     }
     peer::LeaseListResponse {

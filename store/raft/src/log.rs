@@ -21,6 +21,9 @@ const READ_BYTES_MAX: usize = 4 << 20;
 /// Bytes read at once where the caller needs the whole range; it asks for a few entries only.
 const READ_ALL_BYTES_MAX: usize = usize::MAX;
 
+/// More than the log adds to an entry in its queue.
+const RECORD_OVERHEAD: usize = 64;
+
 #[derive(Clone)]
 pub struct Log {
     wal: Wal,
@@ -141,7 +144,7 @@ impl RaftLogStorage<TypeConfig> for Log {
         I: IntoIterator<Item = Entry> + Send,
         I::IntoIter: Send,
     {
-        let entries = entries
+        let entries: Vec<WalEntry> = entries
             .into_iter()
             .map(|entry| {
                 let (kind, payload) = codec::payload_out(&entry.payload);
@@ -155,7 +158,17 @@ impl RaftLogStorage<TypeConfig> for Log {
         let done = Box::new(move |result: Result<(), mainstay_wal::Error>| {
             callback.io_completed(result.map_err(io::Error::other));
         });
-        self.wal.append(entries, done).map_err(io::Error::other)
+        let bytes = entries
+            .iter()
+            .map(|entry| entry.payload.len() + RECORD_OVERHEAD);
+        let bytes = bytes.sum();
+        if self.wal.has_room(bytes) {
+            return self.wal.append(entries, done).map_err(io::Error::other);
+        }
+        // It waits for the disk, and this thread has more to do than that.
+        let wal = self.wal.clone();
+        let appended = tokio::task::spawn_blocking(move || wal.append(entries, done));
+        appended.await?.map_err(io::Error::other)
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> Result<(), io::Error> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
-use mainstay_apply::{AppliedEntry, Applier, EntryPayload as ApplyPayload};
+use mainstay_apply::{AppliedEntry, Applier, Decoded, EntryPayload as ApplyPayload};
 use mainstay_mvcc::{Options, Store};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftStateMachine};
@@ -21,7 +21,8 @@ use crate::types::{Entry, LogId, Snapshot, SnapshotMeta, StoredMembership, TypeC
 const BATCH_ENTRIES_MAX: usize = 1024;
 
 pub struct Machine {
-    applier: Applier,
+    /// Away while a long batch is applied on another thread.
+    applier: Option<Applier>,
     source: Source,
     options: Options,
     committed: CommitObserver,
@@ -41,14 +42,14 @@ impl Machine {
         committed: CommitObserver,
     ) -> Machine {
         Machine {
-            applier,
+            applier: Some(applier),
             source: Source { store, scratch },
             options,
             committed,
         }
     }
 
-    fn apply_batch(&mut self, entries: &[Entry]) -> io::Result<()> {
+    async fn apply_batch(&mut self, entries: &[Entry]) -> io::Result<()> {
         let batch: Vec<AppliedEntry> = entries
             .iter()
             .map(|entry| AppliedEntry {
@@ -64,10 +65,33 @@ impl Machine {
             })
             .collect();
         let began = Instant::now();
-        self.applier.apply(&batch).map_err(io::Error::other)?;
+        let decoded = Decoded::of(&batch).map_err(io::Error::other)?;
+        if decoded.may_be_long() {
+            // This thread carries raft: heartbeats and votes cannot wait for a million deletes.
+            let mut applier = self.applier.take().ok_or_else(lost)?;
+            let applied = tokio::task::spawn_blocking(move || {
+                let applied = applier.apply_decoded(decoded);
+                (applier, applied)
+            });
+            let (applier, applied) = applied.await.map_err(io::Error::other)?;
+            self.applier = Some(applier);
+            applied.map_err(io::Error::other)?;
+        } else {
+            let applied = self.applier()?.apply_decoded(decoded);
+            applied.map_err(io::Error::other)?;
+        }
         (self.committed)(began.elapsed());
         Ok(())
     }
+
+    fn applier(&mut self) -> io::Result<&mut Applier> {
+        self.applier.as_mut().ok_or_else(lost)
+    }
+}
+
+/// The thread that applied has panicked; openraft stops, and the member with it.
+fn lost() -> io::Error {
+    io::Error::other("applying was broken off")
 }
 
 impl RaftStateMachine<TypeConfig> for Machine {
@@ -75,7 +99,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
-        applied::positions(self.applier.applied())
+        applied::positions(self.applier()?.applied())
     }
 
     /// One store batch for whatever has been committed together. An error here is final: openraft
@@ -93,7 +117,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 batch.push(entry);
                 responders.extend(responder);
             }
-            self.apply_batch(&batch)?;
+            self.apply_batch(&batch).await?;
             for responder in responders {
                 responder.send(());
             }
@@ -125,8 +149,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
             "installing a snapshot"
         );
         let options = self.options.clone();
+        let retiring = self.source.store.clone();
         // Verifying and opening the files takes as long as the files are large.
         let (store, writer) = tokio::task::spawn_blocking(move || {
+            // Its files are removed below, where its own threads must not make new ones.
+            retiring.retire();
             // The files are moved out of the inbox, which is cleared here and no sooner.
             mainstay_mvcc::install(&options.dir, &inbox.dir, &info)?;
             drop(inbox);
@@ -136,7 +163,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
         .map_err(io::Error::other)?
         .map_err(io::Error::other)?;
         let old = std::mem::replace(&mut self.source.store, store.clone());
-        let reset = self.applier.reset(store, writer).map_err(io::Error::other);
+        let reset = self
+            .applier()?
+            .reset(store, writer)
+            .map_err(io::Error::other);
         // Closing a large store takes seconds, in which this thread would answer nobody.
         drop(tokio::task::spawn_blocking(move || drop(old)));
         reset

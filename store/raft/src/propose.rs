@@ -5,6 +5,8 @@
 //! is unknown is never sent again, because it may be applied twice (etcd's clients treat the
 //! timeout as "may have happened").
 
+mod fate;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,6 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use self::fate::Fate;
 use crate::leadership::Leadership;
 use crate::membership::Members;
 use crate::peer::frame::Kind;
@@ -65,17 +68,9 @@ pub enum ProposeError {
     Apply(#[from] ApplyError),
 }
 
-/// Where a request stands. Anything above `LOST` is the term it was handed over in, plus
-/// `TERM_BASE`.
-const QUEUED: u64 = 0;
-const ABANDONED: u64 = 1;
-const SENDING: u64 = 2;
-const LOST: u64 = 3;
-const TERM_BASE: u64 = 4;
-
 struct Pending {
     bytes: Bytes,
-    fate: Arc<AtomicU64>,
+    fate: Fate,
     /// A withdrawn request keeps its place until it has left the queue, or a stream of requests
     /// that are given up at once would fill the memory.
     _place: Arc<Place>,
@@ -149,7 +144,7 @@ impl Proposer {
         let bytes = mainstay_apply::encode(self.own, request, body)?;
         let place = self.outstanding.place(bytes.len())?;
         let mut reply = self.waiters.register(request);
-        let fate = Arc::new(AtomicU64::new(QUEUED));
+        let fate = Fate::default();
         let _leave = Leave {
             waiters: &self.waiters,
             request,
@@ -169,8 +164,7 @@ impl Proposer {
                 Err(_) => {}
             }
             let late = Instant::now() >= deadline;
-            let fate = fate.load(Ordering::Acquire);
-            if let Some(error) = verdict(fate, self.view.applied_term(), late) {
+            if let Some(error) = fate.verdict(self.view.applied_term(), late) {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 return Err(error);
             }
@@ -229,11 +223,7 @@ impl Proposer {
             let Some(pending) = queue.pop_front() else {
                 break;
             };
-            let claimed =
-                pending
-                    .fate
-                    .compare_exchange(QUEUED, SENDING, Ordering::AcqRel, Ordering::Acquire);
-            if claimed.is_ok() {
+            if pending.fate.claim() {
                 bytes = bytes.saturating_add(pending.bytes.len());
                 batch.push(pending);
             }
@@ -245,8 +235,9 @@ impl Proposer {
     fn give_back(&self, batch: Vec<Pending>) {
         let mut queue = self.queue.lock();
         for pending in batch.into_iter().rev() {
-            pending.fate.store(QUEUED, Ordering::Release);
-            queue.push_front(pending);
+            if pending.fate.give_back() {
+                queue.push_front(pending);
+            }
         }
         drop(queue);
         self.arrived.notify_one();
@@ -282,7 +273,7 @@ impl Proposer {
 
     async fn append(self: &Arc<Self>, term: u64, batch: Vec<Pending>) {
         for pending in &batch {
-            pending.fate.store(term + TERM_BASE, Ordering::Release);
+            pending.fate.handed_over(term);
         }
         let commands: Vec<Command> = batch
             .iter()
@@ -290,7 +281,7 @@ impl Proposer {
             .collect();
         let Ok(mut results) = self.raft.client_write_many(commands).await else {
             for pending in batch {
-                pending.fate.store(LOST, Ordering::Release);
+                pending.fate.lost();
             }
             return;
         };
@@ -301,7 +292,7 @@ impl Proposer {
                 match results.next().await {
                     Some(Ok(Ok(_))) => {}
                     Some(Ok(Err(ClientWriteError::ForwardToLeader(_)))) => refused.push(pending),
-                    _ => pending.fate.store(LOST, Ordering::Release),
+                    _ => pending.fate.lost(),
                 }
             }
             if !refused.is_empty() {
@@ -321,8 +312,7 @@ impl Proposer {
         match answer {
             Ok(answer) if answer.accepted => {
                 for pending in batch {
-                    let term = answer.term + TERM_BASE;
-                    pending.fate.store(term, Ordering::Release);
+                    pending.fate.handed_over(answer.term);
                 }
             }
             Ok(_) => {
@@ -336,24 +326,10 @@ impl Proposer {
             Err(error) => {
                 tracing::debug!(%error, "forwarded requests have an unknown fate");
                 for pending in batch {
-                    pending.fate.store(term + TERM_BASE, Ordering::Release);
+                    pending.fate.handed_over(term);
                 }
             }
         }
-    }
-}
-
-/// What a request that has no answer yet must be told, if anything.
-fn verdict(fate: u64, applied_term: u64, late: bool) -> Option<ProposeError> {
-    match fate {
-        QUEUED => late.then_some(ProposeError::NoLeader),
-        LOST => Some(ProposeError::TimeoutLeaderFail),
-        // Entries of one term stand before those of the next: once a later term is being
-        // applied, a command of this one has either been applied already or never will be.
-        term if term >= TERM_BASE && applied_term > term - TERM_BASE => {
-            Some(ProposeError::TimeoutLeaderFail)
-        }
-        _ => late.then_some(ProposeError::Timeout),
     }
 }
 
@@ -393,52 +369,23 @@ impl Drop for Place {
     }
 }
 
-/// Forgets the waiter, and withdraws the request if it has not been handed over.
+/// Forgets the waiter, and withdraws the request where it has not been handed over.
 struct Leave<'a> {
     waiters: &'a Waiters,
     request: u64,
-    fate: &'a AtomicU64,
+    fate: &'a Fate,
 }
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.waiters.forget(self.request);
-        let _ = self
-            .fate
-            .compare_exchange(QUEUED, ABANDONED, Ordering::AcqRel, Ordering::Acquire);
+        self.fate.withdraw();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_in_the_queue_fails_only_at_its_deadline() {
-        assert!(verdict(QUEUED, 9, false).is_none());
-        let late = verdict(QUEUED, 9, true);
-        assert!(matches!(late, Some(ProposeError::NoLeader)));
-    }
-
-    #[test]
-    fn a_request_handed_over_fails_once_a_later_term_is_applied() {
-        let fate = TERM_BASE + 7;
-        assert!(verdict(fate, 6, false).is_none());
-        assert!(verdict(fate, 7, false).is_none());
-        let over = verdict(fate, 8, false);
-        assert!(matches!(over, Some(ProposeError::TimeoutLeaderFail)));
-        let late = verdict(fate, 7, true);
-        assert!(matches!(late, Some(ProposeError::Timeout)));
-    }
-
-    #[test]
-    fn a_request_on_its_way_has_no_term_to_judge_by() {
-        assert!(verdict(SENDING, u64::MAX, false).is_none());
-        let late = verdict(SENDING, u64::MAX, true);
-        assert!(matches!(late, Some(ProposeError::Timeout)));
-        let lost = verdict(LOST, 0, false);
-        assert!(matches!(lost, Some(ProposeError::TimeoutLeaderFail)));
-    }
 
     #[test]
     fn places_are_limited_in_number_and_bytes_and_come_back() {

@@ -1,12 +1,14 @@
 //! Linearizable reads: which position must be applied before a read may be answered.
 //!
-//! One round is under way at a time; a read joins only a round that starts after it arrived, so
-//! reads that come meanwhile share the next one. A round that failed is asked anew and its answer
+//! One set of reads is served at a time; a read joins only a set whose rounds start after it arrived,
+//! so reads that come meanwhile share the next one. A round that failed is asked anew and its answer
 //! is never reused (etcd issue 20418 was a stale read of that kind).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use mainstay_proto::peer;
 use openraft::ReadPolicy;
 use parking_lot::Mutex;
@@ -19,8 +21,12 @@ use crate::peer::frame::Kind;
 use crate::peers::Peers;
 use crate::types::Raft;
 
-/// A round without an answer is given up and asked anew after this (etcd retries likewise).
-const ROUND_TIMEOUT: Duration = Duration::from_millis(500);
+/// Beside a round that has no answer by then another one is started (etcd retries likewise).
+const ROUND_PATIENCE: Duration = Duration::from_millis(500);
+/// A round that takes longer has failed.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(3);
+/// Rounds beside each other; by then the first of them has failed.
+const ROUNDS_MAX: usize = 8;
 /// Pause before another try where the last failed at once, for want of a leader.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// Reads that may wait for a round; more are refused at once.
@@ -83,7 +89,7 @@ impl ReadIndex {
         }
     }
 
-    /// Runs the rounds until the member stops.
+    /// Serves the readers that wait, set by set, until the member stops.
     pub async fn run(self: Arc<Self>) {
         loop {
             self.arrived.notified().await;
@@ -93,26 +99,45 @@ impl ReadIndex {
                 if readers.is_empty() {
                     break;
                 }
-                match timeout(ROUND_TIMEOUT, self.round()).await {
-                    Ok(Some(index)) => {
+                match self.answer().await {
+                    Some(index) => {
                         for reader in readers {
                             let _ = reader.send(index);
                         }
                     }
-                    failed => {
+                    None => {
                         // These readers arrived before the next round as well: they may join it.
                         self.waiting.lock().append(&mut readers);
-                        if failed.is_ok() {
-                            sleep(RETRY_PAUSE).await;
-                        }
+                        sleep(RETRY_PAUSE).await;
                     }
                 }
             }
         }
     }
 
-    /// One question to the leader, or to a quorum where this member leads.
+    /// The first answer of a round, and of others beside it while it is slow: given up it would
+    /// have waited for nothing, and on a slow disk none would ever come to its end. `None` once all
+    /// of them have failed.
+    async fn answer(&self) -> Option<u64> {
+        let mut rounds = FuturesUnordered::new();
+        rounds.push(self.round());
+        loop {
+            match timeout(ROUND_PATIENCE, rounds.next()).await {
+                Ok(Some(Some(index))) => return Some(index),
+                Ok(Some(None)) => {}
+                Ok(None) => return None,
+                Err(_) if rounds.len() < ROUNDS_MAX => rounds.push(self.round()),
+                Err(_) => {}
+            }
+        }
+    }
+
     async fn round(&self) -> Option<u64> {
+        timeout(ROUND_TIMEOUT, self.ask()).await.ok()?
+    }
+
+    /// One question to the leader, or to a quorum where this member leads.
+    async fn ask(&self) -> Option<u64> {
         let leader = self.leadership.claimed_leader()?;
         if leader == self.members.own() {
             return self.confirm().await;

@@ -103,6 +103,7 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
         read_index: core.read_index.clone(),
         proposer: core.proposer.clone(),
         leases: parts.leases.clone(),
+        view: parts.view.clone(),
         formation: forming.clone(),
         admitted: AtomicBool::new(formed),
     });
@@ -143,6 +144,7 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
             members: core.members.clone(),
             peers: core.peers.clone(),
             leases: parts.leases,
+            view: parts.view.clone(),
         },
         raft: core.raft,
         leadership: core.leadership,
@@ -252,7 +254,8 @@ fn raft_config(settings: &Settings) -> Result<Config, StartError> {
         // A member that lags is fed from the log as long as the log has what it lacks.
         replication_lag_threshold: u64::MAX / 2,
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: settings.keeper.catchup_entries,
+        // Only the keeper cuts the log: openraft's own cut knows nothing of snapshots on their way.
+        max_in_snapshot_log_to_keep: u64::MAX,
         install_snapshot_timeout: millis(SNAPSHOT_TIMEOUT),
         enable_pre_vote: Some(settings.pre_vote),
         // A leader sends entries before its own sync ends. After a power cut it may lack some that

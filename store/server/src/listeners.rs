@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::open_files;
 use crate::settings::Settings;
 
 /// Client connections at a time; more wait in the kernel's queue.
@@ -72,7 +73,8 @@ pub fn serve(
     _settings: &Settings,
 ) -> Clients {
     let api = Api::new(context.clone());
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = CONNECTIONS_MAX.min(open_files::connections_max());
+    let places = Arc::new(Semaphore::new(places));
     let (open, closed) = watch::channel(());
     let mut accepting = JoinSet::new();
     let clients = clients.into_iter().map(|socket| (socket, Listener::Client));

@@ -8,6 +8,7 @@ mod flags;
 mod listeners;
 mod logging;
 mod notify;
+mod open_files;
 mod planted;
 mod rooms;
 mod settings;

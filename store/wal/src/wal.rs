@@ -226,6 +226,13 @@ impl Wal {
         self.0.close();
     }
 
+    /// Whether a change of so many bytes would be queued without waiting for the disk, were nothing
+    /// else queued meanwhile.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        let state = self.0.shared.state.lock();
+        state.queue_bytes == 0 || state.queue_bytes.saturating_add(bytes) <= self.0.queue_bytes_max
+    }
+
     /// Waits for room in the queue.
     fn admit(&self, bytes: usize) -> Result<MutexGuard<'_, LogState>, Error> {
         let mut state = self.0.shared.state.lock();

@@ -97,7 +97,8 @@ impl Schedule {
     }
 }
 
-/// Injects faults until `deadline`, healing and waiting for health after each.
+/// Injects faults until `deadline`, healing and waiting for health after each. With `all_kinds` it
+/// goes on beyond that until each kind has come, which a slow machine may need.
 ///
 /// # Errors
 /// If the cluster does not come back, or the machine refuses.
@@ -106,13 +107,15 @@ pub async fn run(
     recorder: &Recorder,
     mounts: bool,
     deadline: Instant,
+    all_kinds: bool,
     random: &mut StdRng,
 ) -> anyhow::Result<Vec<Fault>> {
     let mut schedule = Schedule::new(mounts, random);
     let mut done = Vec::new();
     loop {
         let quiet = Duration::from_millis(random.random_range(1500..4000));
-        if Instant::now() + quiet > deadline {
+        let owed = all_kinds && !schedule.first.is_empty();
+        if !owed && Instant::now() + quiet > deadline {
             tokio::time::sleep_until(deadline).await;
             return Ok(done);
         }

@@ -197,7 +197,7 @@ impl Side {
     }
 }
 
-/// Collects what a watch prints until nothing more has come for a second.
+/// Collects what a watch prints until, after its first output, nothing more has come for a second.
 async fn watched(mut child: tokio::process::Child) -> Result<Ran> {
     use tokio::io::AsyncReadExt;
     const QUIET: Duration = Duration::from_millis(1000);
@@ -206,7 +206,9 @@ async fn watched(mut child: tokio::process::Child) -> Result<Ran> {
     let mut code = None;
     loop {
         let mut buffer = [0; 16384];
-        match tokio::time::timeout(QUIET, stdout.read(&mut buffer)).await {
+        // A slow machine may need its time to start the program.
+        let patience = if out.is_empty() { COMMAND_WAIT } else { QUIET };
+        match tokio::time::timeout(patience, stdout.read(&mut buffer)).await {
             Ok(Ok(0)) => {
                 code = child.wait().await?.code();
                 break;

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use mainstay_proto::etcdserverpb as pb;
+use mainstay_proto::etcdserverpb::{self as pb, request_op::Request as Asked};
 use mainstay_proto::mvccpb::{Event, event::EventType};
 
 use crate::outcome::Outcome;
@@ -20,6 +20,8 @@ pub struct World {
     pub physical: bool,
     /// Every revision ever compacted at.
     pub compactions: BTreeSet<i64>,
+    /// Revisions of txns that may have deleted a key and put it again (see `deviations`).
+    pub reborn: BTreeSet<i64>,
     pub leases: Vec<i64>,
     /// Member and type of each active alarm.
     pub alarms: BTreeSet<(u64, i32)>,
@@ -53,6 +55,7 @@ impl World {
             compacted: -1,
             physical: true,
             compactions: BTreeSet::new(),
+            reborn: BTreeSet::new(),
             leases: Vec::new(),
             alarms: BTreeSet::new(),
             watchers: Vec::new(),
@@ -71,6 +74,9 @@ impl World {
                 self.compacted = compact.revision;
                 self.physical = compact.physical;
                 self.compactions.insert(compact.revision);
+            }
+            Request::Txn(txn) if deletes_onward(txn) => {
+                self.reborn.insert(outcome.revision);
             }
             Request::LeaseGrant(_) => self.leases.push(outcome.lease),
             Request::LeaseRevoke(revoke) => self.leases.retain(|lease| *lease != revoke.id),
@@ -143,6 +149,17 @@ impl World {
     }
 }
 
+/// Whether it deletes everything from a key on, anywhere inside: such a delete does not count as one
+/// of the keys that the same txn puts.
+fn deletes_onward(txn: &pb::TxnRequest) -> bool {
+    let ops = txn.success.iter().chain(&txn.failure);
+    ops.filter_map(|op| op.request.as_ref()).any(|op| match op {
+        Asked::RequestDeleteRange(delete) => delete.range_end == b"\0"[..],
+        Asked::RequestTxn(inner) => deletes_onward(inner),
+        _ => false,
+    })
+}
+
 impl Watcher {
     /// Whether this watcher gets an event of the whole history.
     pub fn gets(&self, event: &Event) -> bool {
@@ -166,6 +183,27 @@ mod tests {
     use mainstay_proto::mvccpb::KeyValue;
 
     use super::*;
+
+    #[test]
+    fn a_delete_from_a_key_on_is_seen_at_any_depth() {
+        let delete = |end: &'static [u8]| pb::TxnRequest {
+            failure: vec![pb::RequestOp {
+                request: Some(Asked::RequestDeleteRange(pb::DeleteRangeRequest {
+                    range_end: Bytes::from_static(end),
+                    ..Default::default()
+                })),
+            }],
+            ..Default::default()
+        };
+        let around = |inner| pb::TxnRequest {
+            success: vec![pb::RequestOp {
+                request: Some(Asked::RequestTxn(inner)),
+            }],
+            ..Default::default()
+        };
+        assert!(deletes_onward(&around(delete(b"\0"))));
+        assert!(!deletes_onward(&around(delete(b"b"))));
+    }
 
     #[test]
     fn a_watcher_gets_what_lies_in_its_range_and_passes_its_filters() {

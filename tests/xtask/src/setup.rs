@@ -1,7 +1,8 @@
 //! `cargo xtask setup`: the tools a build needs beside Rust.
 //!
 //! RocksDB is C++ and its bindings are made by libclang at build time; protoc is needed by the
-//! Rust client that the tests drive us with, not by our own crates; the peers are Go.
+//! Rust client that the tests drive us with, not by our own crates; jemalloc is built by make; the
+//! API server's keys are made by openssl; the peers are Go.
 
 use std::env;
 use std::fs;
@@ -35,14 +36,29 @@ const TOOLS: &[Tool] = &[
         present: has_compiler,
     },
     Tool {
+        name: "make",
+        package: "make",
+        present: || answers("make", &["--version"]).is_some(),
+    },
+    Tool {
+        name: "git",
+        package: "git",
+        present: || answers("git", &["--version"]).is_some(),
+    },
+    Tool {
+        name: "openssl",
+        package: "openssl",
+        present: || answers("openssl", &["version"]).is_some(),
+    },
+    Tool {
+        name: "mkfs.ext4",
+        package: "e2fsprogs",
+        present: has_mkfs,
+    },
+    Tool {
         name: "protoc",
         package: "protobuf-compiler",
         present: has_protoc,
-    },
-    Tool {
-        name: "Go 1.21 or newer",
-        package: "golang-go",
-        present: has_go,
     },
 ];
 
@@ -56,6 +72,10 @@ pub fn run(_arguments: &[String]) -> Result<()> {
 /// Looks for every tool. What is missing is installed when root on Debian; any other user gets the
 /// one line to type and an error.
 pub fn check_tools() -> Result<()> {
+    if !has_go() {
+        // The one that Debian 12 has is older.
+        bail!("missing: Go 1.21 or newer on the PATH (Debian 12: golang-1.22-go of its backports)");
+    }
     let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !(tool.present)()).collect();
     if missing.is_empty() {
         return Ok(());
@@ -171,6 +191,12 @@ fn is_libclang(name: &str) -> bool {
 fn has_compiler() -> bool {
     let named = env::var("CXX").unwrap_or_else(|_| "c++".into());
     answers(&named, &["--version"]).is_some()
+}
+
+/// Root alone makes file systems, for power cuts and full disks.
+fn has_mkfs() -> bool {
+    let places = ["/sbin/mkfs.ext4", "/usr/sbin/mkfs.ext4"];
+    !is_root() || places.iter().any(|path| Path::new(path).exists())
 }
 
 fn has_protoc() -> bool {

@@ -11,6 +11,7 @@ use mainstay_proto::etcdserverpb::{
     PutResponse, RangeRequest, TxnRequest, TxnResponse,
 };
 use prost::Message;
+use tokio::sync::oneshot;
 use tonic::Status;
 
 pub use super::stream::range_stream;
@@ -137,16 +138,27 @@ pub async fn compact(
     match context.propose(Body::Compact(request), encoded).await? {
         Outcome::Compact { revision } => {
             if request.physical {
-                let wanted = request.revision;
-                context
-                    .scan(move |store| Ok(store.wait_compacted(wanted).map_err(Error::from)?))
-                    .await?;
+                compacted(&context, request.revision).await?;
             }
             Ok(CompactionResponse {
                 header: Some(header::at(&context.node, revision)),
             })
         }
         _ => Err(mismatch("compact")),
+    }
+}
+
+/// Waits until what a compaction frees is gone, for as long as the client does (etcd too has no limit
+/// for it).
+async fn compacted(context: &Context, revision: i64) -> Result<(), Status> {
+    let (tell, told) = oneshot::channel();
+    context
+        .store()
+        .when_compacted(revision, |result| drop(tell.send(result)));
+    match told.await {
+        Ok(result) => Ok(result.map_err(Error::from)?),
+        // The store has been closed, or replaced by a snapshot from the leader.
+        Err(_) => Err(Error::Stopped.into()),
     }
 }
 

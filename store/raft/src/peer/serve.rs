@@ -11,7 +11,7 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,8 @@ const READ_BUFFER_BYTES: usize = 64 << 10;
 const QUESTIONS_MAX: usize = 1024;
 /// Appends of one stream inside raft at a time (openraft's own pipeline holds 64).
 const APPENDS_MAX: usize = 128;
+/// Bytes of them, in KiB: what a follower whose disk is slower than its network may pile up.
+const APPENDS_KIB_MAX: u32 = 64 << 10;
 /// Answers written by one system call at most.
 const WRITE_BATCH: usize = 64;
 
@@ -161,7 +163,13 @@ where
     }
 }
 
-type Sent = Arc<Mutex<VecDeque<(Option<LogId>, Option<LogId>)>>>;
+/// An append inside raft: what it ends with, and its share of the bytes that may be.
+struct Inside {
+    last: Option<LogId>,
+    _room: OwnedSemaphorePermit,
+}
+
+type Sent = Arc<Mutex<VecDeque<Inside>>>;
 
 /// Feeds one connection's appends to raft as one stream and answers in order.
 async fn appends<R, W>(service: &Arc<Service>, mut reader: R, mut writer: W)
@@ -176,8 +184,14 @@ where
     let sent = Sent::default();
     let handler = service.handler.clone();
     let covered = sent.clone();
+    let room = Arc::new(Semaphore::new(APPENDS_KIB_MAX as usize));
     let reading = tokio::spawn(async move {
         while let Ok(Some(frame)) = read_frame(&mut reader).await {
+            let kib = u32::try_from(frame.payload.len() >> 10).unwrap_or(u32::MAX);
+            let share = kib.saturating_add(1).min(APPENDS_KIB_MAX);
+            let Ok(room) = room.clone().acquire_many_owned(share).await else {
+                return;
+            };
             let request = match handler.decode_append(frame.payload) {
                 Ok(request) if frame.kind == Kind::Append => request,
                 Ok(_) => return,
@@ -187,9 +201,10 @@ where
                 }
             };
             let last = request.entries.last().map(|entry| entry.log_id);
-            covered
-                .lock()
-                .push_back((request.prev_log_id, last.or(request.prev_log_id)));
+            covered.lock().push_back(Inside {
+                last: last.or(request.prev_log_id),
+                _room: room,
+            });
             if requests.send(request).await.is_err() {
                 return;
             }
@@ -205,7 +220,7 @@ where
         out.clear();
         let mut ended = false;
         for result in chunk {
-            let Some((_, last)) = sent.lock().pop_front() else {
+            let Some(Inside { last, .. }) = sent.lock().pop_front() else {
                 break 'answers;
             };
             let Ok(result) = result else {

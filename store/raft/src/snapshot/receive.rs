@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::SnapshotData;
 use crate::codec::{self, DecodeError};
 use crate::peer::frame::{Frame, Kind, put_frame, read_frame};
-use crate::types::{Raft, Snapshot, SnapshotMeta, Vote};
+use crate::types::{Raft, Snapshot, SnapshotMeta, Vote, term_of};
 
 /// Files in one snapshot; RocksDB holds a few hundred for hundreds of gigabytes.
 const FILES_MAX: usize = 100_000;
@@ -90,14 +90,21 @@ async fn receive<R: AsyncRead + Unpin>(
     let inbox = Inbox::create(scratch).await?;
     tracing::info!(
         files = info.files.len(),
-        bytes = info.files.iter().map(|file| file.size).sum::<u64>(),
+        bytes = info
+            .files
+            .iter()
+            .fold(0, |sum: u64, file| sum.saturating_add(file.size)),
         "receiving a snapshot"
     );
     files(reader, &inbox.dir, &info).await?;
     let stored = meta.membership.ok_or(DecodeError::Missing("membership"))?;
+    let last = meta.last.map(codec::log_id_in);
+    if last.is_some_and(|last| term_of(&last) > vote.leader_id.term) {
+        return Err(DecodeError::Order.into());
+    }
     let snapshot = Snapshot {
         meta: SnapshotMeta {
-            last_log_id: meta.last.map(codec::log_id_in),
+            last_log_id: last,
             last_membership: codec::stored_membership_in(stored)?,
         },
         snapshot: SnapshotData::Received { inbox, info },

@@ -9,6 +9,11 @@ use crate::settings::{AutoCompaction, Keepalive, LogOutput, LogSettings, Setting
 
 /// etcd's upper bound of `--election-timeout`.
 const ELECTION_MS_MAX: u64 = 50_000;
+/// What the raft log takes in one record, less what an entry adds to the request it carries. A larger
+/// request would be accepted and then stop the leader.
+const REQUEST_BYTES_MAX: usize = mainstay_wal::RECORD_BYTES_MAX - (1 << 20);
+/// More operations than a request of that size can hold.
+const TXN_OPS_MAX: usize = 1 << 26;
 /// `--auto-compaction-retention` without a unit is in hours.
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -36,8 +41,8 @@ pub fn settings(mut values: Values) -> Result<Settings, Refusal> {
             .map(PathBuf::from),
         pre_vote: values.boolean("pre-vote"),
         quota_backend_bytes: values.integer("quota-backend-bytes"),
-        max_request_bytes: size(&values, "max-request-bytes")?,
-        max_txn_ops: size(&values, "max-txn-ops")?,
+        max_request_bytes: size(&values, "max-request-bytes", REQUEST_BYTES_MAX)?,
+        max_txn_ops: size(&values, "max-txn-ops", TXN_OPS_MAX)?,
         max_concurrent_streams: u32::try_from(values.unsigned("max-concurrent-streams"))
             .unwrap_or(u32::MAX),
         keepalive: Keepalive {
@@ -104,15 +109,14 @@ fn state(values: &Values, data_dir: &std::path::Path) -> Result<(), Refusal> {
     }
 }
 
-fn size(values: &Values, flag: &str) -> Result<usize, Refusal> {
-    // Room for the transport's own overhead must remain in 32 bits, as lengths on the wire are.
+fn size(values: &Values, flag: &str, most: usize) -> Result<usize, Refusal> {
     let value = values.unsigned(flag);
     usize::try_from(value)
         .ok()
-        .filter(|value| *value <= 1 << 31)
+        .filter(|value| *value <= most)
         .ok_or_else(|| {
             Refusal::new(format!(
-                "invalid value \"{value}\" for flag -{flag}: value out of range"
+                "invalid value \"{value}\" for flag -{flag}: value out of range, at most {most}"
             ))
         })
 }
@@ -261,6 +265,7 @@ mod tests {
             "--data-dir=/nonexistent/x",
         ];
         assert!(refused(&joining).contains("not there yet"));
+        assert!(refused(&["--max-request-bytes=70000000"]).contains("at most"));
         assert!(refused(&["--log-level=loud"]).contains("-log-level"));
         assert!(refused(&["--cert-file=x"]).starts_with("--cert-file is refused"));
     }

@@ -257,13 +257,25 @@ impl Run {
         watch.next = watch.next.max(revision + 1);
     }
 
+    fn is_complete(&self, revision: i64) -> bool {
+        let changes = &self.world.changes;
+        let mut watches = self.watches.values();
+        watches.all(|watch| expected(changes, watch, revision).is_empty())
+            && self.world.hub.stats().slow_watchers == 0
+    }
+
     /// In the end every watch has everything, or was canceled as compacted.
     async fn settle(&mut self) {
-        let patience = std::time::Duration::from_millis(50);
-        while let Some(response) = self.client.quiet(patience).await {
-            self.receive(&response);
-        }
+        let begin = std::time::Instant::now();
         let now = self.world.store.revision();
+        // A while without a response is a moment to look, not a proof that nothing comes.
+        while begin.elapsed() < PATIENCE {
+            match self.client.quiet(LOOK).await {
+                Some(response) => self.receive(&response),
+                None if self.is_complete(now) => break,
+                None => {}
+            }
+        }
         for id in self.watches.keys().copied().collect::<Vec<_>>() {
             self.complete(id, now);
         }
@@ -272,6 +284,10 @@ impl Run {
         assert_eq!(self.world.hub.stats().watchers, self.watches.len() as u64);
     }
 }
+
+/// Between two looks at whether everything has come, and the longest that may take.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What the watch should be handed between what it has and `to`.
 fn expected<'a>(changes: &'a [Change], watch: &Watch, to: i64) -> Vec<&'a Change> {

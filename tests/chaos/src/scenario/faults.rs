@@ -33,6 +33,7 @@ pub async fn run(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
         &recorder,
         options.mounts,
         deadline,
+        expected_kinds(options) > 0,
         &mut random,
     )
     .await;

@@ -16,6 +16,7 @@ use crate::{
     bulk::{Pool, Steady},
     cluster::{Cluster, HEAL_TIMEOUT, Setup},
     connection::Connection,
+    convert,
     member::Member,
     options::Options,
     process,
@@ -31,6 +32,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(9);
 
 /// Puts on their way when the leader is lost.
 const PUTS_UNDER_WAY: usize = 500;
+
+/// The value of puts that must not be applied.
+const ORPHAN: &[u8] = b"orphan";
 
 /// Puts at one time without a quorum.
 const FLOOD: usize = 50_000;
@@ -68,6 +72,10 @@ pub async fn run(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
         };
         tally.outcome(name, lost_leader(&mut cluster, stops).await);
     }
+    tally.outcome(
+        "a put that timed out on a follower is not applied when there is a leader again",
+        orphans(&mut cluster, &pool).await,
+    );
     let flooded = flood(&mut cluster, &pool).await;
     tally.outcome("without a quorum puts are refused, not piled up", flooded);
     let panics: Vec<String> = cluster.members.iter().flat_map(Member::panics).collect();
@@ -134,6 +142,40 @@ async fn lost_leader(cluster: &mut Cluster, stops: bool) -> anyhow::Result<()> {
     report(&answers)?;
     cluster.heal()?;
     cluster.wait_healthy(HEAL_TIMEOUT).await
+}
+
+/// Puts through a follower whose leader is dead and that has no quorum to elect another: each fails,
+/// and none is kept to be handed over to the next leader.
+async fn orphans(cluster: &mut Cluster, pool: &Pool) -> anyhow::Result<()> {
+    let leader = cluster.leader().await.context("no leader")?;
+    let survivor = (leader + 1) % 3;
+    for away in [leader, (leader + 2) % 3] {
+        cluster.members[away].kill()?;
+    }
+    let connection = cluster.connect()?.swap_remove(survivor);
+    let mut puts = JoinSet::new();
+    for number in 0..PUTS_UNDER_WAY {
+        puts.spawn(put(connection.clone(), number, ORPHAN.into()));
+    }
+    let answers = puts.join_all().await;
+    let kinds = report(&answers)?;
+    if kinds.contains_key("ok") {
+        bail!("a put succeeded without a quorum");
+    }
+    cluster.heal()?;
+    cluster.wait_healthy(HEAL_TIMEOUT).await?;
+    // It goes through the queue in which the others would stand.
+    let (answer, _) = put(connection.clone(), 0, pool.kibibyte()).await;
+    if answer.as_deref() != Some("ok") {
+        bail!("the first put with a quorum again: {answer:?}");
+    }
+    let all = convert::range("put/", "put0", 0, 0, false);
+    let found = connection.kv().range(all).await?.into_inner().kvs;
+    let late = found.iter().filter(|kv| kv.value == ORPHAN).count();
+    match late {
+        0 => Ok(()),
+        late => bail!("{late} puts were applied after they had timed out"),
+    }
 }
 
 /// What became of a put, and when.
