@@ -27,6 +27,9 @@ pub const SNAPSHOT_BLOB_BYTES: usize = 32 * 1024;
 /// Bytes of a backup read at once, all that sending one of any size keeps in memory.
 pub const SNAPSHOT_READ_BYTES: usize = 32 * SNAPSHOT_BLOB_BYTES;
 
+/// Bytes that a backup leaves free on the disk: a log that finds no room stops the member.
+pub const SNAPSHOT_SPARE_BYTES: u64 = 256 << 20;
+
 /// Keys in the first chunk of a RangeStream (etcd).
 pub const STREAM_FIRST_CHUNK_KEYS: usize = 10;
 

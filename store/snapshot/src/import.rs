@@ -12,7 +12,7 @@ use prost::Message;
 
 use crate::bbolt::{Bucket, Db, Pass};
 use crate::export::LeaseRow;
-use crate::{Auth, Error, revision::Revision, schema, trailer};
+use crate::{Auth, Error, raft_state::ConfState, revision::Revision, schema, trailer};
 
 /// What was taken over, and what the file said of the member that wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,6 +30,8 @@ pub struct Imported {
 pub struct Origin {
     pub index: u64,
     pub term: u64,
+    /// Members with a vote; 0 if the file does not say.
+    pub voters: usize,
 }
 
 /// Reads where the writer of a file stood; cheap beside an import.
@@ -142,6 +144,11 @@ impl Meta {
                 }
                 schema::CONSISTENT_INDEX => meta.origin.index = number(value)?,
                 schema::TERM => meta.origin.term = number(value)?,
+                schema::CONF_STATE => {
+                    let voters: ConfState = serde_json::from_slice(value)
+                        .map_err(|error| Error::damaged(format!("confState: {error}")))?;
+                    meta.origin.voters = voters.voters.len();
+                }
                 _ => {}
             }
             Ok(())

@@ -12,6 +12,8 @@
 mod auth;
 pub mod bbolt;
 mod error;
+mod etcd_log;
+mod etcd_request;
 mod export;
 mod import;
 mod member;
@@ -23,6 +25,7 @@ pub mod trailer;
 
 pub use auth::Auth;
 pub use error::Error;
+pub use etcd_log::{LogEntry, LogTail, read_log_tail};
 pub use export::{Cancel, export};
 pub use import::{Imported, Origin, import, origin};
 pub use status::{Status, status};

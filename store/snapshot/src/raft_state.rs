@@ -4,7 +4,7 @@ use mainstay_apply::{AppliedState, rows};
 use mainstay_mvcc::Frozen;
 use mainstay_proto::peer;
 use prost::Message;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, member::Member};
 
@@ -19,7 +19,8 @@ pub struct RaftState {
 }
 
 /// The row `confState`, as etcd marshals it.
-#[derive(Debug, Default, Serialize, PartialEq, Eq)]
+#[derive(Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(default)]
 pub struct ConfState {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub voters: Vec<u64>,

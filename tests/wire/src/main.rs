@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use mainstay_wire::options::{Options, USAGE};
-use mainstay_wire::{apiserver, diff, etcdctl, http, rust_client, script};
+use mainstay_wire::{apiserver, diff, etcdctl, http, rust_client, script, snapshot};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -21,6 +21,7 @@ async fn main() -> ExitCode {
         "etcdctl" => etcdctl::run(&options).await,
         "http" => http::run(&options).await,
         "rust-client" => rust_client::run(&options).await,
+        "snapshot" => snapshot::run(&options).await,
         "apiserver" => apiserver::run(&options).await,
         other => {
             eprintln!("unknown command {other}\n{USAGE}");

@@ -6,9 +6,11 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mainstay_mvcc::Store;
 use mainstay_proto::etcdserverpb::{SnapshotRequest, SnapshotResponse};
 use mainstay_snapshot::{Cancel, export, trailer::Sum};
 use prost::Message;
@@ -20,7 +22,7 @@ use crate::context::{Context, STORAGE_VERSION};
 use crate::dispatch::Incoming;
 use crate::error::Error;
 use crate::grpc::{MessageStream, Messages};
-use crate::limits::{SNAPSHOT_BLOB_BYTES, SNAPSHOT_READ_BYTES};
+use crate::limits::{SNAPSHOT_BLOB_BYTES, SNAPSHOT_READ_BYTES, SNAPSHOT_SPARE_BYTES};
 use crate::metadata::Caller;
 
 /// Opens the stream; whatever goes wrong comes at a receive, as with any stream.
@@ -81,6 +83,7 @@ async fn build(context: &Context) -> Result<Backup, Status> {
         return Err(Error::Stopped.into());
     };
     let (store, scratch) = (context.store(), context.scratch_dir.clone());
+    check_room(&store, &scratch)?;
     let cancel = CancelOnDrop(Cancel::default());
     let watched = cancel.0.clone();
     let backup = on_pool(move || {
@@ -98,6 +101,27 @@ async fn build(context: &Context) -> Result<Backup, Status> {
     .await?;
     tracing::info!(bytes = backup.bytes, "sending a backup of the store");
     Ok(backup)
+}
+
+/// Refuses a backup that might fill the disk up. Its file has about as many bytes as its records,
+/// and twice as many where each value takes a little more than half a page.
+fn check_room(store: &Store, scratch: &Path) -> Result<(), Status> {
+    let records = u64::try_from(store.size().logical_bytes).unwrap_or(0);
+    let needed = records
+        .saturating_mul(2)
+        .saturating_add(SNAPSHOT_SPARE_BYTES);
+    let free = match rustix::fs::statvfs(scratch) {
+        Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
+        Err(error) => {
+            tracing::warn!(%error, "the room on the disk is not known");
+            return Ok(());
+        }
+    };
+    if free < needed {
+        tracing::warn!(free, needed, "no room for a backup");
+        return Err(Error::NoRoomForBackup.into());
+    }
+    Ok(())
 }
 
 impl Backup {

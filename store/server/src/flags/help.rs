@@ -8,7 +8,8 @@ pub fn help() -> String {
         "Usage: mainstay [flags]\n\
          \x20      mainstay snapshot save|status|restore ...\n\
          \x20      mainstay import ...\n\n\
-         Starts one member, or does an offline chore (see its --help). Flags, defaults and ETCD_* variables are those of etcd 3.7.\n\n",
+         Starts one member, or does an offline chore (see its --help). Flags, defaults and\n\
+         ETCD_* variables are those of etcd 3.7.\n\n",
     );
     for flag in FLAGS {
         let note = match flag.status {

