@@ -1,7 +1,7 @@
 //! Files that are broken in every way a copy can break: one line, exit code 1, nothing left.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 
@@ -75,7 +75,7 @@ fn broken(good: &[u8]) -> Vec<Broken> {
     ]
 }
 
-async fn arguments(tools: &Tools, file: &Path, scratch: &PathBuf) -> Result<()> {
+async fn arguments(tools: &Tools, file: &Path, scratch: &Path) -> Result<()> {
     let target = scratch.join("target");
     let half = tools.refused_restore(file, &target, &["--mark-compacted"]);
     refused("half of a raise", &half.await?, "--mark-compacted required")?;
