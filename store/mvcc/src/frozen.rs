@@ -153,3 +153,60 @@ impl<'a> Frozen<'a> {
         rows.map(|row| row.map_err(Error::from))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, Writer};
+
+    fn put(writer: &mut Writer, key: &'static str) {
+        let mut batch = writer.begin();
+        let mut mutation = batch.mutate();
+        mutation.put(key.as_bytes(), key.into(), 0, false).unwrap();
+        mutation.finish();
+        batch.commit(Bytes::new()).unwrap();
+    }
+
+    fn delete(writer: &mut Writer, key: &str) {
+        let mut batch = writer.begin();
+        let mut mutation = batch.mutate();
+        mutation.delete_range(key.as_bytes(), b"", false).unwrap();
+        mutation.finish();
+        batch.commit(Bytes::new()).unwrap();
+    }
+
+    fn keys(frozen: &Frozen<'_>) -> Vec<Vec<u8>> {
+        let mut keys = Vec::new();
+        let take = |key: &[u8], _: &[u8]| {
+            keys.push(key.to_vec());
+            Ok::<_, Error>(())
+        };
+        frozen.backend_rows(take).unwrap();
+        keys
+    }
+
+    #[test]
+    fn what_removal_has_not_come_to_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, mut writer) = Store::open(Options::new(dir.path())).unwrap();
+        for key in ["a", "b", "a", "c"] {
+            put(&mut writer, key);
+        }
+        delete(&mut writer, "b");
+        delete(&mut writer, "c");
+        put(&mut writer, "a");
+        let hold = store.inner().compactor.hold();
+        let mut batch = writer.begin();
+        batch.compact(7).unwrap();
+        batch.commit(Bytes::new()).unwrap();
+        let behind = keys(&Frozen::of(&store.inner().db).unwrap());
+        drop(hold);
+        let frozen = store.freeze().unwrap();
+        assert_eq!(behind, keys(&frozen));
+        // The tombstone of the compact revision, and what is alive at it.
+        let mains: Vec<u8> = behind.iter().map(|key| key[7]).collect();
+        assert_eq!(mains, [4, 7, 8]);
+        put(&mut writer, "later");
+        assert_eq!((frozen.revision(), keys(&frozen).len()), (8, 3));
+    }
+}

@@ -206,3 +206,61 @@ impl Loader {
         self.db.write(std::mem::take(&mut self.batch))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Store;
+
+    fn write(revision: i64, sub: u32, version: i64) -> Write {
+        Write {
+            revision,
+            sub,
+            delete: false,
+            kv: KeyValue {
+                key: "k".into(),
+                create_revision: 2,
+                version,
+                ..KeyValue::default()
+            },
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_and_the_rest_is_a_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::new(dir.path().join("new"));
+        let mut loader = Loader::create(&options, -1).unwrap();
+        loader.write(write(2, 0, 1)).unwrap();
+        for odd in [
+            write(2, 0, 2),
+            write(1, 7, 1),
+            write(3, 0, 0),
+            write(-1, 0, 1),
+        ] {
+            let refused = loader.write(odd.clone());
+            assert!(matches!(refused, Err(Error::Corrupt { .. })), "{odd:?}");
+        }
+        let mut later = write(3, 0, 2);
+        later.kv.create_revision = 4;
+        assert!(loader.write(later).is_err());
+        loader.write(write(3, 0, 2)).unwrap();
+        let loaded = loader.finish(b"applied", -1).unwrap();
+        assert_eq!((loaded.revision, loaded.keys), (3, 1));
+        assert!(Loader::create(&options, -1).is_err(), "it is there already");
+        let (store, _writer) = Store::open(options).unwrap();
+        assert_eq!(store.applied().unwrap().as_deref(), Some(&b"applied"[..]));
+        assert_eq!(store.history(2, 3, usize::MAX, true).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_store_whose_last_record_was_compacted_away_keeps_its_revision() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::new(dir.path().join("new"));
+        let mut loader = Loader::create(&options, 9).unwrap();
+        loader.write(write(2, 0, 1)).unwrap();
+        assert_eq!(loader.finish(b"", 9).unwrap().revision, 9);
+        let (store, _writer) = Store::open(options).unwrap();
+        assert_eq!((store.revision(), store.compact_revision()), (9, 9));
+    }
+}

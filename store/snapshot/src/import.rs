@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 
 use mainstay_apply::{AppliedState, rows};
-use mainstay_lease::row as lease_row;
+use mainstay_lease::{TTL_MAX_SECONDS, row as lease_row};
 use mainstay_mvcc::{Loader, Options, Write};
 use mainstay_proto::etcdserverpb::AlarmMember;
 use mainstay_proto::mvccpb::KeyValue;
@@ -220,9 +220,13 @@ fn leases(
     loader: &mut Loader,
 ) -> Result<HashSet<i64>, Error> {
     let mut ids = HashSet::new();
-    each(pass, buckets, schema::LEASE, |_, value| {
+    each(pass, buckets, schema::LEASE, |key, value| {
         let lease =
             LeaseRow::decode(value).map_err(|error| Error::damaged(format!("a lease: {error}")))?;
+        let granted = (1..=TTL_MAX_SECONDS).contains(&lease.ttl);
+        if lease.id == 0 || key != lease.id.to_be_bytes() || !granted {
+            return Err(Error::damaged(format!("lease {:x} cannot be", lease.id)));
+        }
         let (key, value) = lease_row::encode(lease.id, lease.ttl);
         ids.insert(lease.id);
         Ok(loader.put_meta(&key, &value)?)

@@ -53,10 +53,6 @@ impl Node {
         self.elements.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.elements.is_empty()
-    }
-
     /// Bytes of the page so far.
     pub fn bytes(&self) -> usize {
         HEADER_BYTES + ELEMENT_BYTES * self.elements.len() + self.data.len()

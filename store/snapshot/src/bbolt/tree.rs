@@ -7,6 +7,9 @@ use super::node::Node;
 use super::page::PAGE_BYTES;
 use crate::Error;
 
+/// Rows of a leaf, however long they are (bbolt): alone, a value of a page and a half would take
+/// two.
+const LEAF_ROWS_MIN: usize = 2;
 /// Children that stay behind when a branch is written, so that none is ever left alone.
 const CHILDREN_KEPT: usize = 2;
 
@@ -60,7 +63,7 @@ impl Tree {
         if key <= self.last_key.as_slice() {
             return Err(Error::Order);
         }
-        if !self.leaf.is_empty() && self.leaf.is_full_for(key, value) {
+        if self.leaf.len() >= LEAF_ROWS_MIN && self.leaf.is_full_for(key, value) {
             let leaf = std::mem::take(&mut self.leaf);
             self.write(pages, &leaf, 0)?;
         }
