@@ -56,9 +56,9 @@ async fn case(name: &str, tools: &Tools) -> Result<()> {
     let (mainstay, etcd) = (Product::Mainstay, Product::Etcd);
     match name {
         "stream" => stream::run(tools).await,
-        "to-etcd" => round_trip(tools, mainstay, etcd, 1, &[]).await,
-        "from-etcd" => round_trip(tools, etcd, mainstay, 1, &[]).await,
-        "three-members" => round_trip(tools, etcd, mainstay, 3, &[]).await,
+        "to-etcd" => round_trip(tools, mainstay, etcd, 1).await,
+        "from-etcd" => round_trip(tools, etcd, mainstay, 1).await,
+        "three-members" => round_trip(tools, etcd, mainstay, 3).await,
         "raised-revision" => raised(tools).await,
         "import" => import(tools).await,
         "many-keys-to-etcd" => many(tools, mainstay, etcd).await,
@@ -84,29 +84,32 @@ impl Product {
 }
 
 /// Fills a member, takes a backup, compares both tools' view of it, restores it and compares what
-/// a client sees, at once and after both have gone on.
-async fn round_trip(
-    tools: &Tools,
-    from: Product,
-    to: Product,
-    members: usize,
-    flags: &[&str],
-) -> Result<()> {
+/// a client sees: at once, after both have gone on, and after a crash.
+async fn round_trip(tools: &Tools, from: Product, to: Product, members: usize) -> Result<()> {
     let first = Cluster::start(&from.plan(tools, 1)).await?;
     fill::rich(&first).await?;
     let file = first.dir().join("backup.db");
     tools.save(&first, &file).await?;
     let before = Seen::of(&first).await?;
     tools.compare_status(&file, &before).await?;
-    let second = restored(tools, to, members, &file, flags).await?;
-    before
-        .compare(&Seen::of(&second).await?)
-        .context("restored")?;
+    let mut second = restored(tools, to, members, &file, &[]).await?;
+    let after = Seen::of(&second).await?;
+    before.compare(&after).context("restored")?;
     // Both go on alike: what was restored is whole enough to be written to.
     fill::more(&first).await?;
     fill::more(&second).await?;
     let (before, after) = (Seen::of(&first).await?, Seen::of(&second).await?);
-    before.compare(&after).context("after further writes")
+    before.compare(&after).context("after further writes")?;
+    // And it outlives a crash of all its members.
+    for peer in &mut second.peers {
+        peer.kill().await?;
+    }
+    for peer in &mut second.peers {
+        peer.restart()?;
+    }
+    second.ready().await?;
+    let after = Seen::of(&second).await?;
+    before.compare(&after).context("after a crash")
 }
 
 /// A cluster each of whose members begins with the backup.
