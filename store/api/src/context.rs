@@ -1,5 +1,6 @@
 //! What every service works with: this member's node, store and watch hub, and its limits.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -15,7 +16,7 @@ use tonic::Status;
 
 use crate::error::Error;
 use crate::grpc::Calls;
-use crate::limits::{Limits, SCANS_AT_ONCE};
+use crate::limits::{Limits, SCANS_AT_ONCE, SNAPSHOTS_AT_ONCE};
 use crate::metrics::{Disk, Observed};
 use crate::{header, rights};
 
@@ -39,6 +40,8 @@ pub struct Parts {
     /// Bytes of logical data above which writes are refused: 0 for the default, less than 0 for
     /// no quota.
     pub quota_bytes: i64,
+    /// Where the file of a backup lies while it is sent; on the data directory's disk.
+    pub scratch_dir: PathBuf,
     /// What the log and the store have measured of the disk.
     pub disk: Arc<Disk>,
     /// Lines of the server's own log that were dropped because nobody took them.
@@ -55,8 +58,11 @@ pub struct Context {
     pub view: View,
     pub limits: Limits,
     pub quota_bytes: i64,
+    pub scratch_dir: PathBuf,
     pub disk: Arc<Disk>,
     pub log_dropped: Arc<AtomicU64>,
+    /// Backups under way.
+    pub snapshots: Arc<Semaphore>,
     pub calls: Arc<Calls>,
     pub observed: Observed,
     scans: Arc<Semaphore>,
@@ -75,10 +81,12 @@ impl Context {
             } else {
                 parts.quota_bytes
             },
+            scratch_dir: parts.scratch_dir,
             disk: parts.disk,
             log_dropped: parts.log_dropped,
             calls: Calls::new(rights::ROWS.len(), parts.extensive_metrics),
             observed: Observed::default(),
+            snapshots: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE)),
             scans: Arc::new(Semaphore::new(SCANS_AT_ONCE)),
         })
     }

@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::grpc::{self, Body, Call, Coding, MessageStream, Messages};
 use crate::metadata::{Caller, admit};
 use crate::rights::{self, Method, Presence, Row};
-use crate::services::{auth, cluster, health, kv, lease, maintenance, reflection, watch};
+use crate::services::{auth, cluster, health, kv, lease, maintenance, reflection, snapshot, watch};
 
 /// Request bodies this server reads.
 pub trait Incoming:
@@ -103,6 +103,7 @@ async fn route_rare<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
         Method::Defragment => exchange.unary(maintenance::defragment).await,
         Method::Hash => exchange.unary(maintenance::hash).await,
         Method::HashKv => exchange.unary(maintenance::hash_kv).await,
+        Method::Snapshot => exchange.stream(snapshot::snapshot).await,
         Method::MoveLeader => exchange.unary(maintenance::move_leader).await,
         Method::AuthEnable => exchange.unary(auth::enable).await,
         Method::AuthDisable => exchange.unary(auth::disable).await,

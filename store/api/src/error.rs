@@ -87,6 +87,8 @@ errors! {
     UnknownAlarmAction => InvalidArgument, "etcdserver: unknown alarm action";
     // Not etcd's, which keeps any number of them.
     TooManyAlarms => ResourceExhausted, "mainstay: too many alarms";
+    // Not etcd's, which streams its file where it lies.
+    NoRoomForBackup => ResourceExhausted, "mainstay: the disk has no room for a backup";
     // Not etcd's: a local failure of the store, logged where it is found.
     Storage => Internal, "mainstay: the store failed, see the log of this member";
 }

@@ -18,6 +18,18 @@ pub const SCANS_AT_ONCE: usize = 4;
 /// cost more than reading it.
 pub const INLINE_LIST_KEYS: i64 = 8;
 
+/// Backups being written or sent at once, each with a file on the disk. More wait their turn.
+pub const SNAPSHOTS_AT_ONCE: usize = 2;
+
+/// Bytes of a backup in one message (etcd).
+pub const SNAPSHOT_BLOB_BYTES: usize = 32 * 1024;
+
+/// Bytes of a backup read at once, all that sending one of any size keeps in memory.
+pub const SNAPSHOT_READ_BYTES: usize = 32 * SNAPSHOT_BLOB_BYTES;
+
+/// Bytes that a backup leaves free on the disk: a log that finds no room stops the member.
+pub const SNAPSHOT_SPARE_BYTES: u64 = 256 << 20;
+
 /// Keys in the first chunk of a RangeStream (etcd).
 pub const STREAM_FIRST_CHUNK_KEYS: usize = 10;
 

@@ -133,7 +133,7 @@ rows! {
         Defragment "Defragment" Unary Root Refuses Here;
         Hash "Hash" Unary Root Refuses Here;
         HashKv "HashKV" Unary Root Refuses Here;
-        Snapshot "Snapshot" ServerStream Root Serves Missing;
+        Snapshot "Snapshot" ServerStream Root Serves Here;
         MoveLeader "MoveLeader" Unary Root Refuses Here;
         Downgrade "Downgrade" Unary Root Refuses Missing;
     }

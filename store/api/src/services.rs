@@ -8,6 +8,7 @@ pub mod kv;
 pub mod lease;
 pub mod maintenance;
 pub mod reflection;
+pub mod snapshot;
 pub mod watch;
 
 mod leader;

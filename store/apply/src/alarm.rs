@@ -2,16 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use mainstay_mvcc::{Batch, Store};
 use mainstay_proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmType, alarm_request::AlarmAction,
 };
 
-use crate::{ApplyError, Error, Outcome, context::Context, error::Failure};
-
-/// Records of alarms in the store: this prefix, then type and member, big endian. No value.
-const PREFIX: &[u8] = b"alarm/";
+use crate::{ApplyError, Error, Outcome, context::Context, error::Failure, rows};
 
 /// Alarms that may stand at a time. Two a member would do; a client may name any member id.
 const ALARMS_MAX: usize = 4096;
@@ -50,11 +47,8 @@ pub(crate) fn apply(
 impl Alarms {
     pub(crate) fn load(store: &Store) -> Result<Alarms, Error> {
         let mut alarms = Alarms::default();
-        for (key, _) in store.meta_scan(PREFIX)? {
-            let alarm = decode(&key).ok_or_else(|| mainstay_mvcc::Error::Corrupt {
-                what: format!("alarm record {key:02x?} cannot be read"),
-            })?;
-            alarms.standing.insert(alarm);
+        for (key, _) in store.meta_scan(rows::ALARMS)? {
+            alarms.standing.insert(rows::alarm_of(&key)?);
         }
         Ok(alarms)
     }
@@ -81,7 +75,7 @@ impl Alarms {
         if self.standing.len() >= ALARMS_MAX {
             return Err(ApplyError::TooManyAlarms);
         }
-        batch.put_meta(record_key(kind, member), Some(Bytes::new()));
+        batch.put_meta(rows::alarm(kind, member), Some(Bytes::new()));
         self.standing.insert((kind, member));
         self.changed = true;
         Ok(())
@@ -92,7 +86,7 @@ impl Alarms {
         if !self.standing.remove(&(kind, member)) {
             return Vec::new();
         }
-        batch.put_meta(record_key(kind, member), None);
+        batch.put_meta(rows::alarm(kind, member), None);
         self.changed = true;
         vec![AlarmMember {
             member_id: member,
@@ -115,32 +109,5 @@ impl Alarms {
     /// Whether something changed since the last call.
     pub(crate) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
-    }
-}
-
-fn record_key(kind: i32, member: u64) -> Bytes {
-    let mut key = BytesMut::with_capacity(PREFIX.len() + 12);
-    key.put_slice(PREFIX);
-    key.put_i32(kind);
-    key.put_u64(member);
-    key.freeze()
-}
-
-fn decode(key: &[u8]) -> Option<(i32, u64)> {
-    let (kind, member) = key.strip_prefix(PREFIX)?.split_first_chunk::<4>()?;
-    let member = <[u8; 8]>::try_from(member).ok()?;
-    Some((i32::from_be_bytes(*kind), u64::from_be_bytes(member)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_reads_back_and_a_cut_one_is_refused() {
-        let key = record_key(2, u64::MAX - 1);
-        assert_eq!(decode(&key), Some((2, u64::MAX - 1)));
-        assert_eq!(decode(&key[..key.len() - 1]), None);
-        assert_eq!(decode(b"alarm/"), None);
     }
 }

@@ -23,6 +23,7 @@ mod publish;
 mod put;
 mod quota;
 mod read;
+pub mod rows;
 mod state;
 mod txn;
 mod view;

@@ -2,19 +2,11 @@
 
 use std::collections::HashMap;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use mainstay_mvcc::Store;
 use mainstay_proto::entry::{ClusterVersion, Publish};
-use prost::Message;
 
-use crate::{Attributes, Error, Outcome, View, context::Context, error::Failure};
-
-/// Records of members in the store: this prefix, then the id, big endian; the value is the
-/// encoded [`Publish`].
-const MEMBER_PREFIX: &[u8] = b"member/";
-
-/// Record of the cluster version: its text.
-const VERSION_KEY: &[u8] = b"cluster_version";
+use crate::{Attributes, Error, Outcome, View, context::Context, error::Failure, rows};
 
 /// Published attributes of members, and the cluster version.
 #[derive(Debug, Default)]
@@ -29,12 +21,8 @@ pub(crate) fn attributes(
     members: &mut Members,
     request: &Publish,
 ) -> Result<Outcome, Failure> {
-    let mut key = BytesMut::with_capacity(MEMBER_PREFIX.len() + 8);
-    key.put_slice(MEMBER_PREFIX);
-    key.put_u64(request.member);
-    context
-        .batch
-        .put_meta(key.freeze(), Some(Bytes::from(request.encode_to_vec())));
+    let (key, value) = rows::member(request);
+    context.batch.put_meta(key, Some(value));
     members.insert(request.clone());
     members.changed = true;
     Ok(Outcome::Done)
@@ -48,7 +36,7 @@ pub(crate) fn cluster_version(
     let text = Bytes::copy_from_slice(request.version.as_bytes());
     context
         .batch
-        .put_meta(Bytes::from_static(VERSION_KEY), Some(text));
+        .put_meta(Bytes::from_static(rows::CLUSTER_VERSION), Some(text));
     members.cluster_version = Some(request.version.clone());
     members.changed = true;
     Ok(Outcome::Done)
@@ -57,15 +45,11 @@ pub(crate) fn cluster_version(
 impl Members {
     pub(crate) fn load(store: &Store) -> Result<Members, Error> {
         let mut members = Members::default();
-        for (key, value) in store.meta_scan(MEMBER_PREFIX)? {
-            let published = Publish::decode(value)
-                .map_err(|error| corrupt(format!("member record {key:02x?}: {error}")))?;
-            members.insert(published);
+        for (key, value) in store.meta_scan(rows::MEMBERS)? {
+            members.insert(rows::member_of(&key, value)?);
         }
-        if let Some(text) = store.meta(VERSION_KEY)? {
-            let text = String::from_utf8(text.to_vec())
-                .map_err(|_| corrupt("cluster version is no text".to_owned()))?;
-            members.cluster_version = Some(text);
+        if let Some(text) = store.meta(rows::CLUSTER_VERSION)? {
+            members.cluster_version = Some(rows::cluster_version_of(&text)?);
         }
         Ok(members)
     }
@@ -90,8 +74,4 @@ impl Members {
         self.attributes
             .insert(member, Attributes { name, client_urls });
     }
-}
-
-fn corrupt(what: String) -> Error {
-    Error::Store(mainstay_mvcc::Error::Corrupt { what })
 }

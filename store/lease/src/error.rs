@@ -14,3 +14,9 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] mainstay_mvcc::Error),
 }
+
+impl Error {
+    pub(crate) fn corrupt(what: String) -> Error {
+        Error::Store(mainstay_mvcc::Error::Corrupt { what })
+    }
+}

@@ -2,19 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use mainstay_mvcc::{Batch, Store};
 
-use crate::Error;
+use crate::{Error, row};
 
 /// Largest TTL in seconds that a grant may ask for (etcd's limit).
 pub const TTL_MAX_SECONDS: i64 = 9_000_000_000;
-
-/// Records of leases in the store: this prefix, then the id, big endian.
-const PREFIX: &[u8] = b"lease/";
-
-/// First byte of a lease record; the granted TTL follows, big endian.
-const RECORD_VERSION: u8 = 1;
 
 /// Which leases exist, what was granted to each and which keys hang on it.
 #[derive(Debug, Default)]
@@ -33,8 +27,8 @@ impl Lessor {
     /// Reads the leases of a store just opened; which keys hang on them the index knows.
     pub fn load(store: &Store) -> Result<Lessor, Error> {
         let mut lessor = Lessor::default();
-        for (key, value) in store.meta_scan(PREFIX)? {
-            let (id, granted_seconds) = decode(&key, &value)?;
+        for (key, value) in store.meta_scan(row::PREFIX)? {
+            let (id, granted_seconds) = row::decode(&key, &value)?;
             let keys = BTreeSet::new();
             lessor.leases.insert(
                 id,
@@ -46,7 +40,7 @@ impl Lessor {
         }
         for (id, key) in store.leased_keys() {
             let Some(lease) = lessor.leases.get_mut(&id) else {
-                return Err(corrupt(format!(
+                return Err(Error::corrupt(format!(
                     "a key hangs on lease {id}, which does not exist"
                 )));
             };
@@ -65,7 +59,8 @@ impl Lessor {
             return Err(Error::Exists);
         }
         let granted_seconds = ttl.max(1);
-        batch.put_meta(record_key(id), Some(record_value(granted_seconds)));
+        let (key, value) = row::encode(id, granted_seconds);
+        batch.put_meta(key, Some(value));
         let keys = BTreeSet::new();
         self.leases.insert(
             id,
@@ -86,7 +81,7 @@ impl Lessor {
             mutation.delete_range(key, b"", false)?;
         }
         let revision = mutation.finish();
-        batch.put_meta(record_key(id), None);
+        batch.put_meta(row::key(id), None);
         Ok(revision)
     }
 
@@ -142,56 +137,9 @@ impl Lessor {
     }
 }
 
-fn record_key(id: i64) -> Bytes {
-    let mut key = BytesMut::with_capacity(PREFIX.len() + 8);
-    key.put_slice(PREFIX);
-    key.put_i64(id);
-    key.freeze()
-}
-
-fn record_value(granted_seconds: i64) -> Bytes {
-    let mut value = BytesMut::with_capacity(9);
-    value.put_u8(RECORD_VERSION);
-    value.put_i64(granted_seconds);
-    value.freeze()
-}
-
-fn decode(key: &[u8], value: &[u8]) -> Result<(i64, i64), Error> {
-    let id = key
-        .strip_prefix(PREFIX)
-        .and_then(|id| <[u8; 8]>::try_from(id).ok());
-    let granted = match value.split_first() {
-        Some((&RECORD_VERSION, seconds)) => <[u8; 8]>::try_from(seconds).ok(),
-        _ => None,
-    };
-    match (id, granted) {
-        (Some(id), Some(granted)) => Ok((i64::from_be_bytes(id), i64::from_be_bytes(granted))),
-        _ => Err(corrupt(format!("lease record {key:02x?} cannot be read"))),
-    }
-}
-
-fn corrupt(what: String) -> Error {
-    Error::Store(mainstay_mvcc::Error::Corrupt { what })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_record_reads_back_and_anything_else_is_refused() {
-        for (id, ttl) in [(1, 1), (-5, 60), (i64::MIN, TTL_MAX_SECONDS), (i64::MAX, 2)] {
-            let read = decode(&record_key(id), &record_value(ttl)).expect("own record");
-            assert_eq!(read, (id, ttl));
-        }
-        let good = record_value(7);
-        assert!(decode(b"lease/short", &good).is_err());
-        assert!(decode(&record_key(1), &good[..8]).is_err());
-        assert!(decode(&record_key(1), b"").is_err());
-        let mut newer = good.to_vec();
-        newer[0] = RECORD_VERSION + 1;
-        assert!(decode(&record_key(1), &newer).is_err());
-    }
 
     #[test]
     fn a_key_hangs_on_one_lease_at_a_time() {

@@ -11,6 +11,7 @@ mod clock;
 mod error;
 mod leases;
 mod lessor;
+pub mod row;
 
 pub use clock::{Clock, Renewal};
 pub use error::Error;

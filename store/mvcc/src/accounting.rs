@@ -34,16 +34,24 @@ impl Accounting {
         }
     }
 
-    pub fn delete(&mut self, key_len: usize, superseded: u32) {
+    /// Counts a tombstone, over a value of `superseded` bytes if there still is one.
+    pub fn delete(&mut self, key_len: usize, superseded: Option<u32>) {
         let tombstone = record::logical_bytes(key_len, 0);
         self.written += tombstone;
         self.tombstones += tombstone;
-        self.superseded += record::logical_bytes(key_len, superseded.into());
+        if let Some(len) = superseded {
+            self.superseded += record::logical_bytes(key_len, len.into());
+        }
     }
 
     /// What the record just counted stores.
     pub fn dead(&self) -> u64 {
         self.superseded + self.tombstones_before
+    }
+
+    /// What a compaction to a revision after the last mutation would free.
+    pub fn dead_after(&self) -> u64 {
+        self.superseded + self.tombstones
     }
 
     /// Notes a compaction to a revision whose last record stores `dead`.

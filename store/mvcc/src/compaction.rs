@@ -51,6 +51,8 @@ struct Job {
     revision: i64,
     /// Compact revision before this one.
     previous: i64,
+    /// Begun before the process was: some of what its hash is made of may be gone.
+    resumed: bool,
 }
 
 /// How far removal has come.
@@ -149,8 +151,23 @@ impl Compactor {
         let full = work.jobs.len() >= JOBS_MAX;
         match work.jobs.back_mut() {
             Some(last) if full => last.revision = revision,
-            _ => work.jobs.push_back(Job { revision, previous }),
+            _ => work.jobs.push_back(Job {
+                revision,
+                previous,
+                resumed: false,
+            }),
         }
+        self.changed.notify_all();
+    }
+
+    /// Goes on with a compaction that had not come to its end when the process did.
+    pub fn resume(&self, revision: i64, previous: i64) {
+        let mut work = self.work.lock();
+        work.jobs.push_back(Job {
+            revision,
+            previous,
+            resumed: true,
+        });
         self.changed.notify_all();
     }
 
@@ -320,7 +337,7 @@ fn copy(inner: &Inner) -> Result<bool, Error> {
 /// Returns whether it came to its end.
 fn compact(inner: &Inner, job: Job) -> Result<bool, Error> {
     let keys = inner.shared.read().index.tree.len();
-    if keys <= HASHED_KEYS_MAX {
+    if keys <= HASHED_KEYS_MAX && !job.resumed {
         inner
             .compactor
             .keep_hash(hash::of_compaction(inner, job.revision, job.previous)?);
@@ -412,24 +429,29 @@ fn step(
 }
 
 impl Progress {
-    fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         [self.versions.to_le_bytes(), self.tombstones.to_le_bytes()].concat()
+    }
+
+    /// A store that was never compacted has no row.
+    pub fn decode(row: Option<&[u8]>) -> Result<Progress, Error> {
+        let Some(row) = row else {
+            return Ok(Progress {
+                versions: NEVER_COMPACTED,
+                tombstones: NEVER_COMPACTED,
+            });
+        };
+        let wrong = || Error::corrupt("the progress row has the wrong length");
+        let (versions, tombstones) = row.split_first_chunk::<8>().ok_or_else(wrong)?;
+        let tombstones = <[u8; 8]>::try_from(tombstones).map_err(|_| wrong())?;
+        Ok(Progress {
+            versions: i64::from_le_bytes(*versions),
+            tombstones: i64::from_le_bytes(tombstones),
+        })
     }
 }
 
-/// Reads the progress row; a store that was never compacted has none.
+/// Reads the progress row.
 pub(crate) fn progress(db: &Db) -> Result<Progress, Error> {
-    let Some(row) = db.get(schema::PROGRESS)? else {
-        return Ok(Progress {
-            versions: NEVER_COMPACTED,
-            tombstones: NEVER_COMPACTED,
-        });
-    };
-    let wrong = || Error::corrupt("the progress row has the wrong length");
-    let (versions, tombstones) = row.split_first_chunk::<8>().ok_or_else(wrong)?;
-    let tombstones = <[u8; 8]>::try_from(tombstones).map_err(|_| wrong())?;
-    Ok(Progress {
-        versions: i64::from_le_bytes(*versions),
-        tombstones: i64::from_le_bytes(tombstones),
-    })
+    Progress::decode(db.get(schema::PROGRESS)?.as_deref())
 }

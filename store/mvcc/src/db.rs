@@ -179,6 +179,11 @@ impl Db {
         Ok(rocksdb::checkpoint::Checkpoint::new(&self.rocks)?.create_checkpoint(dir)?)
     }
 
+    /// The state of now, which later writes do not touch.
+    pub fn snapshot(&self) -> rocksdb::Snapshot<'_> {
+        self.rocks.snapshot()
+    }
+
     /// Identity RocksDB gave this instance when it was created.
     pub fn identity(&self) -> Result<Vec<u8>, Error> {
         Ok(self.rocks.get_db_identity()?)

@@ -5,14 +5,11 @@
 //! count only if they are the newest of a key alive at the revision asked for, and a tombstone at
 //! the compact revision never does. So it does not matter how far removal has come.
 
-use mainstay_proto::mvccpb::KeyValue;
-use prost::Message;
-
 use crate::{
     Error,
+    backend_row::BackendRow,
     range::Bounds,
     reader::Reader,
-    record::Record,
     revision::{FIRST, Revision},
     store::Inner,
 };
@@ -82,7 +79,7 @@ fn digest(inner: &Inner, main: i64, compact: i64, survivors: &[Revision]) -> Res
         return Ok(crc);
     }
     let mut survivors = survivors.iter().peekable();
-    let mut buffer = Vec::new();
+    let mut row = BackendRow::default();
     for record in inner
         .db
         .records(Revision::default(), Revision::last_of(main))
@@ -97,9 +94,9 @@ fn digest(inner: &Inner, main: i64, compact: i64, survivors: &[Revision]) -> Res
         if record.tombstone && record.revision.main == compact {
             continue;
         }
-        buffer.clear();
-        bucket_row(record, &mut buffer);
-        crc = crc32c::crc32c_append(crc, &buffer);
+        row.set(record);
+        crc = crc32c::crc32c_append(crc, &row.key);
+        crc = crc32c::crc32c_append(crc, &row.value);
     }
     Ok(crc)
 }
@@ -123,26 +120,6 @@ fn survivors(inner: &Inner, main: i64, compact: i64) -> Result<Option<Vec<Revisi
     })?;
     revisions.sort_unstable();
     Ok(alive.then_some(revisions))
-}
-
-/// Key and value of the row etcd's backend has for a record.
-fn bucket_row(record: Record, out: &mut Vec<u8>) {
-    out.extend_from_slice(&record.revision.main.to_be_bytes());
-    out.push(b'_');
-    out.extend_from_slice(&i64::from(record.revision.sub).to_be_bytes());
-    let kv = match record.tombstone {
-        true => {
-            out.push(b't');
-            KeyValue {
-                key: record.key,
-                ..KeyValue::default()
-            }
-        }
-        false => record.into_kv(),
-    };
-    out.reserve(kv.encoded_len());
-    // Encoding into memory cannot fail once there is room.
-    let _ = kv.encode(out);
 }
 
 pub(crate) fn hash(inner: &Inner) -> Result<u32, Error> {

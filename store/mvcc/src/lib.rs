@@ -9,14 +9,17 @@
 //! The format on disk is in `store/mvcc/README.md`; read `batch.rs` next, then `reader.rs`.
 
 mod accounting;
+mod backend_row;
 mod batch;
 mod compaction;
 mod db;
 mod directory;
 mod error;
+mod frozen;
 mod hash;
 mod history;
 mod index;
+mod load;
 mod mutation;
 mod open;
 mod pending;
@@ -34,8 +37,10 @@ mod view;
 
 pub use batch::{Batch, Writer};
 pub use error::Error;
+pub use frozen::Frozen;
 pub use hash::HashKv;
 pub use history::Change;
+pub use load::{Loaded, Loader, Write};
 pub use mutation::Mutation;
 pub use range::RangeResult;
 pub use snapshot::{SnapshotFile, SnapshotInfo, install};

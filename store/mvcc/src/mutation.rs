@@ -138,7 +138,7 @@ impl<'a> Mutation<'a> {
             self.core
                 .state
                 .accounting
-                .delete(kv.key.len(), latest.value_len);
+                .delete(kv.key.len(), Some(latest.value_len));
             let record = Record {
                 revision: self.next(),
                 key: Bytes::copy_from_slice(&kv.key),

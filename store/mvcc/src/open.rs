@@ -45,7 +45,7 @@ pub(crate) fn open(options: Options) -> Result<(Store, Writer), Error> {
     let inner = Arc::new(Inner::new(db, shared, compactor, logical));
     if state.compact > progress.versions {
         // Removal had not come to its end when the process did.
-        inner.compactor.submit(state.compact, progress.versions);
+        inner.compactor.resume(state.compact, progress.versions);
     }
     let background = inner.clone();
     let thread = std::thread::Builder::new()
@@ -111,7 +111,9 @@ fn replay(db: &Db, state: &State, loaded: Option<Loaded>) -> Result<Index, Error
         last = record.revision.main;
         index.note(&record.key, Latest::of(&record));
     }
-    if last != state.revision {
+    // A backup of another product may have lost the last record to its compaction.
+    let compacted_away = last < state.revision && state.revision == state.compact;
+    if last != state.revision && !compacted_away {
         return Err(Error::corrupt(format!(
             "the store says revision {} but its last record has {last}",
             state.revision

@@ -71,7 +71,7 @@ mod tests {
         let mut accounting = Accounting::default();
         accounting.put(3, 1000, None);
         accounting.begin_mutation();
-        accounting.delete(3, 1000);
+        accounting.delete(3, Some(1000));
         accounting.begin_mutation();
         let state = State {
             revision: 77,

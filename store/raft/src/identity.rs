@@ -7,6 +7,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use mainstay_apply::{AppliedState, LogPosition};
+use mainstay_proto::peer;
+use prost::Message;
 use sha1::{Digest, Sha1};
 
 use crate::types::Peer;
@@ -56,6 +59,34 @@ impl InitialCluster {
             .collect();
         all.sort_by_key(|(id, _)| *id);
         all
+    }
+
+    /// What the store of every member says it was made of when a cluster begins with data: as many
+    /// entries as there are members, as if each had been added by one (etcd's rule for a restored
+    /// cluster). All of them must begin with the same data.
+    pub fn founding_state(&self) -> AppliedState {
+        let members = self.by_id();
+        let position = LogPosition {
+            term: 1,
+            index: members.len() as u64,
+        };
+        let membership = peer::Membership {
+            configs: vec![peer::Voters {
+                ids: members.iter().map(|(id, _)| *id).collect(),
+            }],
+            nodes: members
+                .into_iter()
+                .map(|(id, member)| peer::Node {
+                    id,
+                    name: member.name,
+                    peer_urls: member.peer_urls,
+                })
+                .collect(),
+        };
+        AppliedState {
+            log: Some(position),
+            membership: Some((position, membership.encode_to_vec().into())),
+        }
     }
 
     pub fn identity(&self, name: &str) -> Result<Identity, IdentityError> {

@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 /// Nobody but the owner may read keys, or the hashes of passwords.
-const MODE: u32 = 0o700;
+pub const MODE: u32 = 0o700;
+
+/// Directory of a member in its data directory, and that of the store in it.
+pub const MEMBER: &str = "member";
+pub const STORE: &str = "store";
 
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
@@ -37,12 +41,12 @@ pub struct DataDir {
 
 impl DataDir {
     pub fn open(data_dir: &Path, wal_dir: Option<&Path>) -> Result<DataDir, DataDirError> {
-        let member = data_dir.join("member");
+        let member = data_dir.join(MEMBER);
         private(data_dir)?;
         private(&member)?;
         let lock = lock(data_dir, &member.join("lock"))?;
         let wal = wal_dir.map_or_else(|| member.join("wal"), Path::to_path_buf);
-        let store = member.join("store");
+        let store = member.join(STORE);
         let transfer = member.join("transfer");
         if let Err(source) = fs::remove_dir_all(&transfer)
             && source.kind() != io::ErrorKind::NotFound

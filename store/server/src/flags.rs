@@ -5,14 +5,14 @@
 //! lie. A wrong flag costs one line naming it and exit code 2, before anything is created.
 
 mod check;
-mod cluster;
+pub mod cluster;
 mod env;
 mod gates;
 mod go;
 mod help;
 mod line;
 mod table;
-mod urls;
+pub mod urls;
 mod values;
 
 use std::io::Write;

@@ -1,4 +1,5 @@
-//! The `mainstay` binary: reads flags and environment, and runs the member.
+//! The `mainstay` binary: reads flags and environment, and runs the member; or does one of the
+//! offline chores (`offline.rs`).
 
 mod cluster_version;
 mod compactor;
@@ -8,6 +9,7 @@ mod flags;
 mod listeners;
 mod logging;
 mod notify;
+mod offline;
 mod open_files;
 mod planted;
 mod rooms;
@@ -20,6 +22,9 @@ mod stop;
 static HEAP: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() {
+    if let Some(code) = offline::from_process() {
+        std::process::exit(code);
+    }
     let settings = match flags::from_process() {
         flags::Start::Run(settings) => *settings,
         flags::Start::Exit(code) => std::process::exit(code),

@@ -5,6 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Defaults that the offline commands share with the flags of a member.
+pub const DEFAULT_NAME: &str = "default";
+pub const DEFAULT_INITIAL_CLUSTER: &str = "default=http://localhost:2380";
+pub const DEFAULT_TOKEN: &str = "etcd-cluster";
+pub const DEFAULT_PEER_URL: &str = "http://localhost:2380";
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub name: String,

@@ -46,6 +46,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         view: view.clone(),
         limits: listeners::limits(&settings),
         quota_bytes: settings.quota_backend_bytes,
+        scratch_dir: dir.transfer.clone(),
         disk,
         log_dropped: logging::dropped(),
         extensive_metrics: settings.metrics_extensive,

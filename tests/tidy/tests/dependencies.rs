@@ -12,19 +12,25 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("lease", &["mvcc", "proto"]),
     ("watch", &["mvcc", "proto"]),
     ("apply", &["mvcc", "lease", "watch", "proto"]),
+    ("snapshot", &["apply", "mvcc", "lease", "proto"]),
     ("raft", &["wal", "apply", "mvcc", "lease", "watch", "proto"]),
-    ("api", &["raft", "apply", "mvcc", "lease", "watch", "proto"]),
+    (
+        "api",
+        &[
+            "raft", "snapshot", "apply", "mvcc", "lease", "watch", "proto",
+        ],
+    ),
     (
         "server",
         &[
-            "api", "raft", "wal", "apply", "mvcc", "lease", "watch", "proto",
+            "api", "raft", "snapshot", "wal", "apply", "mvcc", "lease", "watch", "proto",
         ],
     ),
 ];
 
 /// Crates of gRPC and HTTP, which state and log must not know.
 const TRANSPORT: &[&str] = &["tonic", "hyper", "http", "axum", "tower"];
-const WITHOUT_TRANSPORT: &[&str] = &["wal", "mvcc", "lease", "watch", "apply"];
+const WITHOUT_TRANSPORT: &[&str] = &["wal", "mvcc", "lease", "watch", "apply", "snapshot"];
 
 /// What a state machine must not have at hand: all members decide alike.
 const CHANCE: &[&str] = &["rand", "fastrand", "getrandom", "chrono", "time", "uuid"];

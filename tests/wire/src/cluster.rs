@@ -49,9 +49,24 @@ impl Plan {
     }
 }
 
+/// Where a member is about to be started.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    pub name: String,
+    pub data_dir: PathBuf,
+    pub peer_url: String,
+    /// `--initial-cluster` of all members.
+    pub initial: String,
+}
+
 impl Cluster {
     /// Starts all members and waits until each answers a linearizable read.
     pub async fn start(plan: &Plan) -> Result<Self> {
+        Self::start_on(plan, async |_| Ok(())).await
+    }
+
+    /// The same, after `prepare` has put something into each member's data directory.
+    pub async fn start_on(plan: &Plan, prepare: impl AsyncFn(&Seat) -> Result<()>) -> Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("mainstay-wire-")
             .tempdir()?;
@@ -68,6 +83,13 @@ impl Cluster {
         let mut peers = Vec::new();
         for (at, port) in ports.into_iter().enumerate() {
             let name = format!("m{at}");
+            let seat = Seat {
+                data_dir: data_dir(&name, dir.path()),
+                peer_url: format!("http://127.0.0.1:{}", port.1),
+                initial: initial.clone(),
+                name: name.clone(),
+            };
+            prepare(&seat).await?;
             let mut args = member_args(&name, port, &initial, dir.path());
             args.extend(plan.flags.iter().cloned());
             peers.push(Peer::start(&plan.binary, name, port, args, dir.path())?);
@@ -115,6 +137,11 @@ impl Cluster {
         self.dir.path()
     }
 
+    /// The data directory of a member.
+    pub fn data_dir(&self, member: usize) -> PathBuf {
+        data_dir(&format!("m{member}"), self.dir.path())
+    }
+
     /// All client URLs, comma separated, as `--endpoints` of etcdctl takes them.
     pub fn endpoints(&self) -> String {
         let urls: Vec<String> = self.peers.iter().map(Peer::client_url).collect();
@@ -143,10 +170,14 @@ impl Cluster {
     }
 }
 
+fn data_dir(name: &str, dir: &Path) -> PathBuf {
+    dir.join(format!("{name}.data"))
+}
+
 fn member_args(name: &str, port: (u16, u16), initial: &str, dir: &Path) -> Vec<String> {
     let client = format!("http://127.0.0.1:{}", port.0);
     let peer = format!("http://127.0.0.1:{}", port.1);
-    let data = dir.join(format!("{name}.data"));
+    let data = data_dir(name, dir);
     vec![
         format!("--name={name}"),
         format!("--data-dir={}", data.display()),

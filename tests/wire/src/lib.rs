@@ -31,6 +31,7 @@ pub mod raw;
 pub mod request;
 pub mod rust_client;
 pub mod script;
+pub mod snapshot;
 pub mod stream;
 pub mod tally;
 pub mod target;

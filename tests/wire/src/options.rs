@@ -25,17 +25,18 @@ pub struct Options {
 }
 
 pub const USAGE: &str = "\
-usage: mainstay-wire <diff|script|etcdctl|http|go-client|rust-client|apiserver> [options]
+usage: mainstay-wire <command> [options]
+commands: diff, script, etcdctl, http, go-client, rust-client, snapshot, apiserver
   --bin PATH        server under test (default: MAINSTAY_BIN)
   --self            compare etcd with itself
-  --peers DIR       etcd, etcdctl, benchmark, kube-apiserver, kubectl (default: MAINSTAY_PEERS, then the cache)
+  --peers DIR       folder of the peers (default: MAINSTAY_PEERS, then the cache)
   --seeds N         diff: how many seeds (20)
   --start-seed S    diff: the first of them (1)
   --seed S          diff: this one only
   --ops K           diff: operations of each seed (300)
   --trace           diff: print every request and answer
   --report          diff: print what was covered
-  --only TEXT       script, etcdctl, go-client: cases whose name contains TEXT
+  --only TEXT       all but diff, http, rust-client: cases whose name contains TEXT
   --objects N       apiserver: ConfigMaps to create (5000)
   --long            also cases of a minute or more";
 

@@ -14,7 +14,11 @@ pub fn members(values: &Values) -> Result<Members, Refusal> {
     if !values.is_set("initial-cluster") {
         return Ok(vec![(name.to_owned(), advertised)]);
     }
-    let given = values.text("initial-cluster");
+    listed(name, values.text("initial-cluster"), &advertised)
+}
+
+/// Reads a list that must hold the member of that name as it advertises itself.
+pub fn listed(name: &str, given: &str, advertised: &[String]) -> Result<Members, Refusal> {
     let members = parse(given).map_err(|reason| {
         Refusal::new(format!(
             "invalid value {given:?} for flag -initial-cluster: {reason}"

@@ -5,8 +5,11 @@ use super::table::{FLAGS, Status};
 /// Every flag with its default and, where it has one, its restriction.
 pub fn help() -> String {
     let mut text = String::from(
-        "Usage: mainstay [flags]\n\n\
-         Starts one member. Flags, defaults and ETCD_* variables are those of etcd 3.7.\n\n",
+        "Usage: mainstay [flags]\n\
+         \x20      mainstay snapshot save|status|restore ...\n\
+         \x20      mainstay import ...\n\n\
+         Starts one member, or does an offline chore (see its --help). Flags, defaults and\n\
+         ETCD_* variables are those of etcd 3.7.\n\n",
     );
     for flag in FLAGS {
         let note = match flag.status {

@@ -9,7 +9,11 @@ use super::values::Values;
 
 /// The URLs of a flag, sorted as etcd sorts them; each must be one.
 pub fn list(values: &Values, flag: &str) -> Result<Vec<String>, Refusal> {
-    let given = values.text(flag);
+    split(values.text(flag), flag)
+}
+
+/// The URLs in the text of a flag.
+pub fn split(given: &str, flag: &str) -> Result<Vec<String>, Refusal> {
     let mut urls = Vec::new();
     for url in given.split(',').map(str::trim) {
         check(url).map_err(|reason| {

@@ -1,0 +1,82 @@
+//! The rows that apply keeps in the store beside keys and leases, for itself and for whoever copies
+//! a store.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use mainstay_proto::entry::Publish;
+use prost::Message;
+
+use crate::Error;
+
+/// Rows of alarms: this prefix, then type and member, big endian. No value.
+pub const ALARMS: &[u8] = b"alarm/";
+/// Rows of members: this prefix, then the id, big endian; the value is the encoded [`Publish`].
+pub const MEMBERS: &[u8] = b"member/";
+/// Row of the cluster version: its text.
+pub const CLUSTER_VERSION: &[u8] = b"cluster_version";
+
+/// Key of an alarm's row.
+pub fn alarm(kind: i32, member: u64) -> Bytes {
+    let mut key = BytesMut::with_capacity(ALARMS.len() + 12);
+    key.put_slice(ALARMS);
+    key.put_i32(kind);
+    key.put_u64(member);
+    key.freeze()
+}
+
+/// Type and member of an alarm's row.
+pub fn alarm_of(key: &[u8]) -> Result<(i32, u64), Error> {
+    let read = || {
+        let (kind, member) = key.strip_prefix(ALARMS)?.split_first_chunk::<4>()?;
+        let member = <[u8; 8]>::try_from(member).ok()?;
+        Some((i32::from_be_bytes(*kind), u64::from_be_bytes(member)))
+    };
+    read().ok_or_else(|| corrupt(format!("alarm record {key:02x?} cannot be read")))
+}
+
+/// Key and value of a member's row.
+pub fn member(published: &Publish) -> (Bytes, Bytes) {
+    let mut key = BytesMut::with_capacity(MEMBERS.len() + 8);
+    key.put_slice(MEMBERS);
+    key.put_u64(published.member);
+    (key.freeze(), published.encode_to_vec().into())
+}
+
+/// What a member's row says; its key is only named in the error.
+pub fn member_of(key: &[u8], value: Bytes) -> Result<Publish, Error> {
+    Publish::decode(value).map_err(|error| corrupt(format!("member record {key:02x?}: {error}")))
+}
+
+/// The text of the cluster version's row.
+pub fn cluster_version_of(value: &[u8]) -> Result<String, Error> {
+    String::from_utf8(value.to_vec()).map_err(|_| corrupt("cluster version is no text".to_owned()))
+}
+
+fn corrupt(what: String) -> Error {
+    Error::Store(mainstay_mvcc::Error::Corrupt { what })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_reads_back_and_a_cut_one_is_refused() {
+        let key = alarm(2, u64::MAX - 1);
+        assert_eq!(alarm_of(&key).unwrap(), (2, u64::MAX - 1));
+        assert!(alarm_of(&key[..key.len() - 1]).is_err());
+        assert!(alarm_of(b"alarm/").is_err());
+    }
+
+    #[test]
+    fn a_member_reads_back_and_a_cut_one_is_refused() {
+        let published = Publish {
+            member: 7,
+            name: "a".into(),
+            client_urls: vec!["http://a:1".into()],
+        };
+        let (key, value) = member(&published);
+        assert_eq!(member_of(&key, value.clone()).unwrap(), published);
+        assert!(member_of(&key, value.slice(..value.len() - 1)).is_err());
+        assert!(cluster_version_of(&[0xff]).is_err());
+    }
+}
