@@ -7,17 +7,37 @@ use mainstay_tidy::manifest::{self, Manifest};
 /// What each room of the store may use of the others, and nothing else of the workspace.
 const ROOMS: &[(&str, &[&str])] = &[
     ("proto", &[]),
+    ("transport", &[]),
     ("wal", &[]),
     ("mvcc", &["proto"]),
     ("lease", &["mvcc", "proto"]),
     ("watch", &["mvcc", "proto"]),
     ("apply", &["mvcc", "lease", "watch", "proto"]),
-    ("raft", &["wal", "apply", "mvcc", "lease", "watch", "proto"]),
+    (
+        "raft",
+        &[
+            "transport",
+            "wal",
+            "apply",
+            "mvcc",
+            "lease",
+            "watch",
+            "proto",
+        ],
+    ),
     ("api", &["raft", "apply", "mvcc", "lease", "watch", "proto"]),
     (
         "server",
         &[
-            "api", "raft", "wal", "apply", "mvcc", "lease", "watch", "proto",
+            "api",
+            "raft",
+            "transport",
+            "wal",
+            "apply",
+            "mvcc",
+            "lease",
+            "watch",
+            "proto",
         ],
     ),
 ];
