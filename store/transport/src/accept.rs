@@ -10,17 +10,17 @@ use tokio_rustls::server::TlsStream;
 
 use crate::certificate::Certificate;
 use crate::error::Refused;
+use crate::guarded::Guarded;
 use crate::handshakes::HANDSHAKE_TIMEOUT;
 use crate::session::{Session, chain_of};
 use crate::tls::Tls;
 
 /// A connection whose handshake is done.
 pub struct Accepted {
-    pub stream: TlsStream<TcpStream>,
+    /// Ends once the certificate no longer verifies.
+    pub stream: Guarded<TlsStream<TcpStream>>,
     /// What the other side has shown and proven to hold the key of.
     pub certificate: Option<Certificate>,
-    /// Tells when that no longer verifies.
-    pub session: Session,
 }
 
 impl Tls {
@@ -49,9 +49,8 @@ impl Tls {
         }
         let session = Session::of_client(self.clone(), chain, changes);
         Ok(Accepted {
-            stream,
+            stream: Guarded::new(stream, session),
             certificate,
-            session,
         })
     }
 

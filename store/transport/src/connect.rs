@@ -7,6 +7,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::error::Refused;
+use crate::guarded::Guarded;
 use crate::handshakes::HANDSHAKE_TIMEOUT;
 use crate::session::{Session, chain_of};
 use crate::tls::Tls;
@@ -18,7 +19,7 @@ impl Tls {
         &self,
         stream: TcpStream,
         host: &str,
-    ) -> Result<(TlsStream<TcpStream>, Session), Refused> {
+    ) -> Result<Guarded<TlsStream<TcpStream>>, Refused> {
         let changes = self.watch();
         let Some(config) = self.now().client.clone() else {
             return Err(Refused::Other(
@@ -35,6 +36,6 @@ impl Tls {
         };
         let chain = chain_of(stream.get_ref().1);
         let session = Session::of_server(self.clone(), chain, name, changes);
-        Ok((stream, session))
+        Ok(Guarded::new(stream, session))
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use mainstay_transport::{Accepted, Files, Policy, Refused, Resolver, Session, Side, Tls};
+use mainstay_transport::{Accepted, Files, Guarded, Policy, Refused, Resolver, Side, Tls};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
@@ -115,7 +115,7 @@ pub fn open(files: Files, policy: Policy) -> Tls {
     Tls::open(Side::Peer, files, policy, Resolver::system().unwrap()).unwrap()
 }
 
-pub type Dialled = Result<(TlsStream<TcpStream>, Session), Refused>;
+pub type Dialled = Result<Guarded<TlsStream<TcpStream>>, Refused>;
 
 /// One connection from `from` to `to`, and how each side saw it.
 pub async fn meet(to: &Tls, from: &Tls, host: &str) -> (Result<Accepted, Refused>, Dialled) {
