@@ -12,6 +12,7 @@ mod go;
 mod help;
 mod line;
 mod table;
+mod tls;
 mod urls;
 mod values;
 
