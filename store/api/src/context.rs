@@ -8,6 +8,7 @@ use mainstay_lease::Leases;
 use mainstay_mvcc::Store;
 use mainstay_proto::{entry::command::Body, etcdserverpb::ResponseHeader};
 use mainstay_raft::Node;
+use mainstay_transport::Tls;
 use mainstay_watch::Hub;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -43,6 +44,8 @@ pub struct Parts {
     pub disk: Arc<Disk>,
     /// Lines of the server's own log that were dropped because nobody took them.
     pub log_dropped: Arc<AtomicU64>,
+    /// What the listeners' and diallers' TLS is doing, for the metrics; empty without TLS.
+    pub tls: Vec<Tls>,
     /// `--metrics=extensive`: the duration of every call, by method.
     pub extensive_metrics: bool,
 }
@@ -57,6 +60,7 @@ pub struct Context {
     pub quota_bytes: i64,
     pub disk: Arc<Disk>,
     pub log_dropped: Arc<AtomicU64>,
+    pub tls: Vec<Tls>,
     pub calls: Arc<Calls>,
     pub observed: Observed,
     scans: Arc<Semaphore>,
@@ -77,6 +81,7 @@ impl Context {
             },
             disk: parts.disk,
             log_dropped: parts.log_dropped,
+            tls: parts.tls,
             calls: Calls::new(rights::ROWS.len(), parts.extensive_metrics),
             observed: Observed::default(),
             scans: Arc::new(Semaphore::new(SCANS_AT_ONCE)),

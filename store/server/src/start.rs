@@ -50,6 +50,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         quota_bytes: settings.quota_backend_bytes,
         disk,
         log_dropped: logging::dropped(),
+        tls: sides.all(),
         extensive_metrics: settings.metrics_extensive,
     });
     let serving = async {

@@ -17,6 +17,16 @@ pub struct Sides {
     pub resolver: Resolver,
 }
 
+impl Sides {
+    pub fn all(&self) -> Vec<Tls> {
+        [&self.client, &self.peer]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+}
+
 /// Reads the files that flags name, so that a wrong one is found before anything is created.
 pub fn check(settings: &Settings) -> Result<()> {
     let resolver = Resolver::system()?;

@@ -24,8 +24,16 @@ pub struct Accepted {
 }
 
 impl Tls {
-    /// Shakes hands with who has connected from `from`.
+    /// Shakes hands with who has connected from `from`. Whom it refuses it counts; the caller logs.
     pub async fn accept(&self, stream: TcpStream, from: SocketAddr) -> Result<Accepted, Refused> {
+        let accepted = self.shake(stream, from).await;
+        if let Err(refused) = &accepted {
+            self.count(refused);
+        }
+        accepted
+    }
+
+    async fn shake(&self, stream: TcpStream, from: SocketAddr) -> Result<Accepted, Refused> {
         let (_place, crowded) = self.0.handshakes.enter();
         // Before the handshake: a change during it is a change for this session too.
         let changes = self.watch();

@@ -1,8 +1,9 @@
 //! One side's TLS as it is at present.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,7 +13,7 @@ use rustls::{ClientConfig, ServerConfig};
 use tokio::sync::watch;
 
 use crate::certificate::{Certificate, Loaded, Role};
-use crate::error::Error;
+use crate::error::{Error, Refused};
 use crate::handshakes::Handshakes;
 use crate::material::{Files, Material, Pair};
 use crate::policy::Policy;
@@ -45,6 +46,8 @@ pub(crate) struct Inner {
     pub policy: Policy,
     pub resolver: Resolver,
     pub handshakes: Handshakes,
+    /// How many were refused, by reason.
+    refusals: Mutex<BTreeMap<&'static str, u64>>,
     now: RwLock<Arc<Now>>,
     /// Counts what has been loaded.
     changed: watch::Sender<u64>,
@@ -76,6 +79,7 @@ impl Tls {
             policy,
             resolver,
             handshakes: Handshakes::default(),
+            refusals: Mutex::default(),
             now: RwLock::new(Arc::new(now)),
             changed: watch::Sender::new(0),
         })))
@@ -93,6 +97,16 @@ impl Tls {
     /// Times the files have been read anew since the start.
     pub fn reloads(&self) -> u64 {
         *self.0.changed.borrow()
+    }
+
+    /// Connections refused since the start, by [`Refused::label`].
+    pub fn refusals(&self) -> BTreeMap<&'static str, u64> {
+        self.0.refusals.lock().clone()
+    }
+
+    pub(crate) fn count(&self, refused: &Refused) {
+        let mut refusals = self.0.refusals.lock();
+        *refusals.entry(refused.label()).or_default() += 1;
     }
 
     pub(crate) fn now(&self) -> Arc<Now> {

@@ -25,7 +25,18 @@ const ROOMS: &[(&str, &[&str])] = &[
             "proto",
         ],
     ),
-    ("api", &["raft", "apply", "mvcc", "lease", "watch", "proto"]),
+    (
+        "api",
+        &[
+            "raft",
+            "transport",
+            "apply",
+            "mvcc",
+            "lease",
+            "watch",
+            "proto",
+        ],
+    ),
     (
         "server",
         &[
