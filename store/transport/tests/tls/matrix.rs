@@ -1,10 +1,11 @@
 //! Each way in which a certificate can be wrong.
 
 use mainstay_transport::{Policy, Refused, Version};
-use rcgen::ExtendedKeyUsagePurpose;
 use time::Duration;
 
-use crate::authority::{Authority, Leaf, meet, open, write};
+use mainstay_pki::{Authority, Leaf, replace};
+
+use crate::authority::{files, meet, open};
 
 /// A member and somebody with this certificate who dials it.
 struct Case {
@@ -25,9 +26,21 @@ impl Default for Case {
 
 /// What the listener says of whom it refuses.
 async fn refused(case: Case) -> Option<Refused> {
-    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
-    let server = authority.files(dir.path(), "server", &Leaf::default(), &authority.pem());
-    let client = authority.files(dir.path(), "client", &case.leaf, &authority.pem());
+    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca").unwrap());
+    let server = files(
+        &authority,
+        dir.path(),
+        "server",
+        &Leaf::default(),
+        &authority.pem(),
+    );
+    let client = files(
+        &authority,
+        dir.path(),
+        "client",
+        &case.leaf,
+        &authority.pem(),
+    );
     let (accepted, _) = meet(
         &open(server, case.policy),
         &open(client, Policy::default()),
@@ -39,9 +52,21 @@ async fn refused(case: Case) -> Option<Refused> {
 
 #[tokio::test]
 async fn a_good_certificate_is_let_in_and_read() {
-    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
-    let server = authority.files(dir.path(), "server", &Leaf::default(), &authority.pem());
-    let client = authority.files(dir.path(), "client", &Leaf::default(), &authority.pem());
+    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca").unwrap());
+    let server = files(
+        &authority,
+        dir.path(),
+        "server",
+        &Leaf::default(),
+        &authority.pem(),
+    );
+    let client = files(
+        &authority,
+        dir.path(),
+        "client",
+        &Leaf::default(),
+        &authority.pem(),
+    );
     let (to, from) = (
         open(server, Policy::default()),
         open(client, Policy::default()),
@@ -72,7 +97,7 @@ async fn times_purposes_and_names_are_checked() {
     };
     assert_eq!(refused(case(early)).await, Some(Refused::NotYetValid));
     let server_only = Leaf {
-        purposes: vec![ExtendedKeyUsagePurpose::ServerAuth],
+        for_clients: false,
         ..Leaf::default()
     };
     assert_eq!(
@@ -130,13 +155,28 @@ async fn a_certificate_leads_to_where_it_comes_from() {
 #[tokio::test]
 async fn authorities_are_told_apart_by_both_sides() {
     let dir = tempfile::tempdir().unwrap();
-    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
-    let server = ours.files(dir.path(), "server", &Leaf::default(), &ours.pem());
-    let stranger = theirs.files(dir.path(), "stranger", &Leaf::default(), &ours.pem());
+    let (ours, theirs) = (
+        Authority::new("ours").unwrap(),
+        Authority::new("theirs").unwrap(),
+    );
+    let server = files(&ours, dir.path(), "server", &Leaf::default(), &ours.pem());
+    let stranger = files(
+        &theirs,
+        dir.path(),
+        "stranger",
+        &Leaf::default(),
+        &ours.pem(),
+    );
     let server = open(server, Policy::default());
     let (accepted, _) = meet(&server, &open(stranger, Policy::default()), "127.0.0.1").await;
     assert_eq!(accepted.err(), Some(Refused::UnknownAuthority));
-    let suspicious = ours.files(dir.path(), "suspicious", &Leaf::default(), &theirs.pem());
+    let suspicious = files(
+        &ours,
+        dir.path(),
+        "suspicious",
+        &Leaf::default(),
+        &theirs.pem(),
+    );
     let suspicious = open(suspicious, Policy::default());
     let (_, dialled) = meet(&server, &suspicious, "127.0.0.1").await;
     assert_eq!(dialled.err(), Some(Refused::UnknownAuthority));
@@ -144,13 +184,25 @@ async fn authorities_are_told_apart_by_both_sides() {
 
 #[tokio::test]
 async fn a_server_must_have_the_name_it_is_dialled_by() {
-    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
+    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca").unwrap());
     let elsewhere = Leaf {
         names: vec!["elsewhere.example".into()],
         ..Leaf::default()
     };
-    let server = authority.files(dir.path(), "server", &elsewhere, &authority.pem());
-    let client = authority.files(dir.path(), "client", &Leaf::default(), &authority.pem());
+    let server = files(
+        &authority,
+        dir.path(),
+        "server",
+        &elsewhere,
+        &authority.pem(),
+    );
+    let client = files(
+        &authority,
+        dir.path(),
+        "client",
+        &Leaf::default(),
+        &authority.pem(),
+    );
     let (server, client) = (
         open(server, Policy::default()),
         open(client, Policy::default()),
@@ -163,18 +215,24 @@ async fn a_server_must_have_the_name_it_is_dialled_by() {
 
 #[tokio::test]
 async fn the_revoked_are_told_from_the_others() {
-    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
+    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca").unwrap());
     let crl = dir.path().join("crl");
-    write(&crl, &authority.revoke(&[8]));
-    let mut files = authority.files(dir.path(), "server", &Leaf::default(), &authority.pem());
-    files.crl = Some(crl);
-    let server = open(files, Policy::default());
+    replace(&crl, &authority.revoke(&[8]).unwrap()).unwrap();
+    let mut own = files(
+        &authority,
+        dir.path(),
+        "server",
+        &Leaf::default(),
+        &authority.pem(),
+    );
+    own.crl = Some(crl);
+    let server = open(own, Policy::default());
     for (serial, expected) in [(8, Some(Refused::Revoked)), (9, None)] {
         let leaf = Leaf {
             serial,
             ..Leaf::default()
         };
-        let client = authority.files(dir.path(), "client", &leaf, &authority.pem());
+        let client = files(&authority, dir.path(), "client", &leaf, &authority.pem());
         let (accepted, _) = meet(&server, &open(client, Policy::default()), "127.0.0.1").await;
         assert_eq!(accepted.err(), expected);
     }
@@ -190,8 +248,16 @@ async fn versions_must_have_one_in_common() {
         min_version: Version::Tls13,
         ..Policy::default()
     };
-    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
-    let files = |name| authority.files(dir.path(), name, &Leaf::default(), &authority.pem());
-    let (accepted, _) = meet(&open(files("a"), new), &open(files("b"), old), "127.0.0.1").await;
+    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca").unwrap());
+    let made = |name| {
+        files(
+            &authority,
+            dir.path(),
+            name,
+            &Leaf::default(),
+            &authority.pem(),
+        )
+    };
+    let (accepted, _) = meet(&open(made("a"), new), &open(made("b"), old), "127.0.0.1").await;
     assert_eq!(accepted.err(), Some(Refused::Incompatible));
 }

@@ -6,7 +6,9 @@ use mainstay_transport::{Accepted, Error, Files, Policy, Refused, Tls, self_sign
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use crate::authority::{Authority, Dialled, Leaf, meet, open, write};
+use mainstay_pki::{Authority, Leaf, replace};
+
+use crate::authority::{Dialled, files, meet, open};
 
 /// Far longer than a verification takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,15 +28,18 @@ async fn connected(to: &Tls, from: &Tls) -> (Accepted, Dialled) {
 #[tokio::test]
 async fn a_ca_that_is_taken_away_ends_what_it_has_let_in() {
     let dir = tempfile::tempdir().unwrap();
-    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let (old, new) = (
+        Authority::new("old").unwrap(),
+        Authority::new("new").unwrap(),
+    );
     let both = old.pem() + &new.pem();
     let server = open(
-        new.files(dir.path(), "server", &Leaf::default(), &both),
+        files(&new, dir.path(), "server", &Leaf::default(), &both),
         Policy::default(),
     );
     let client = |authority: &Authority, name| {
         open(
-            authority.files(dir.path(), name, &Leaf::default(), &both),
+            files(authority, dir.path(), name, &Leaf::default(), &both),
             Policy::default(),
         )
     };
@@ -42,7 +47,7 @@ async fn a_ca_that_is_taken_away_ends_what_it_has_let_in() {
     let (mut with_new, _b) = connected(&server, &client(&new, "b")).await;
     assert!(!server.reload().unwrap(), "nothing has changed");
 
-    write(&dir.path().join("server.ca"), &new.pem());
+    replace(&dir.path().join("server.ca"), &new.pem()).unwrap();
     assert!(server.reload().unwrap());
     assert_eq!(server.reloads(), 1);
     let ended = timeout(PATIENCE, end(&mut with_old)).await;
@@ -56,15 +61,27 @@ async fn a_ca_that_is_taken_away_ends_what_it_has_let_in() {
 
 #[tokio::test]
 async fn a_revocation_ends_an_open_connection() {
-    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
+    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca").unwrap());
     let crl = dir.path().join("crl");
-    write(&crl, &authority.revoke(&[]));
-    let mut files = authority.files(dir.path(), "server", &Leaf::default(), &authority.pem());
-    files.crl = Some(crl.clone());
-    let server = open(files, Policy::default());
-    let client = authority.files(dir.path(), "client", &Leaf::default(), &authority.pem());
+    replace(&crl, &authority.revoke(&[]).unwrap()).unwrap();
+    let mut own = files(
+        &authority,
+        dir.path(),
+        "server",
+        &Leaf::default(),
+        &authority.pem(),
+    );
+    own.crl = Some(crl.clone());
+    let server = open(own, Policy::default());
+    let client = files(
+        &authority,
+        dir.path(),
+        "client",
+        &Leaf::default(),
+        &authority.pem(),
+    );
     let (mut accepted, _dialled) = connected(&server, &open(client, Policy::default())).await;
-    write(&crl, &authority.revoke(&[7]));
+    replace(&crl, &authority.revoke(&[7]).unwrap()).unwrap();
     assert!(server.reload().unwrap());
     let ended = timeout(PATIENCE, end(&mut accepted)).await;
     assert_eq!(ended, Ok(Some(Refused::Revoked)));
@@ -72,18 +89,30 @@ async fn a_revocation_ends_an_open_connection() {
 
 #[tokio::test]
 async fn half_a_rotation_changes_nothing() {
-    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
-    let files = authority.files(dir.path(), "server", &Leaf::default(), &authority.pem());
-    let server = open(files.clone(), Policy::default());
+    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca").unwrap());
+    let own = files(
+        &authority,
+        dir.path(),
+        "server",
+        &Leaf::default(),
+        &authority.pem(),
+    );
+    let server = open(own.clone(), Policy::default());
     let before = server.loaded();
-    let (cert, key) = authority.issue(&Leaf::default());
-    write(&files.cert, &cert);
+    let (cert, key) = authority.issue(&Leaf::default()).unwrap();
+    replace(&own.cert, &cert).unwrap();
     assert!(matches!(server.reload(), Err(Error::Pair { .. })));
     assert_eq!(server.loaded(), before);
-    let client = authority.files(dir.path(), "client", &Leaf::default(), &authority.pem());
+    let client = files(
+        &authority,
+        dir.path(),
+        "client",
+        &Leaf::default(),
+        &authority.pem(),
+    );
     let client = open(client, Policy::default());
     drop(connected(&server, &client).await);
-    write(&files.key, &key);
+    replace(&own.key, &key).unwrap();
     assert!(server.reload().unwrap());
     assert_ne!(server.loaded(), before);
     drop(connected(&server, &client).await);
@@ -91,8 +120,14 @@ async fn half_a_rotation_changes_nothing() {
 
 #[test]
 fn files_that_cannot_be_used_are_named() {
-    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca"));
-    let good = authority.files(dir.path(), "good", &Leaf::default(), &authority.pem());
+    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new("ca").unwrap());
+    let good = files(
+        &authority,
+        dir.path(),
+        "good",
+        &Leaf::default(),
+        &authority.pem(),
+    );
     let fail = |files: Files, policy: Policy| {
         let resolver = mainstay_transport::Resolver::system().unwrap();
         let opened = Tls::open(mainstay_transport::Side::Client, files, policy, resolver);
@@ -104,7 +139,7 @@ fn files_that_cannot_be_used_are_named() {
     };
     assert!(fail(missing, Policy::default()).contains("nothing"));
     let empty = dir.path().join("empty");
-    write(&empty, "");
+    replace(&empty, "").unwrap();
     let keyless = Files {
         key: empty,
         ..good.clone()
