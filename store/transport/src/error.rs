@@ -51,6 +51,8 @@ pub enum Refused {
     NotTls,
     #[error("no TLS version or cipher suite is common to both sides")]
     Incompatible,
+    #[error("no protocol inside TLS is common to both sides")]
+    NoProtocol,
     #[error("no certificate was presented")]
     NoCertificate,
     #[error("the certificate is signed by an unknown authority")]
@@ -96,6 +98,7 @@ impl Refused {
         match error {
             Tls::InvalidMessage(_) | Tls::InappropriateMessage { .. } => Refused::NotTls,
             Tls::PeerIncompatible(_) => Refused::Incompatible,
+            Tls::NoApplicationProtocol => Refused::NoProtocol,
             Tls::NoCertificatesPresented => Refused::NoCertificate,
             Tls::InvalidCertificate(error) => Refused::of_certificate(error),
             Tls::AlertReceived(alert) => Refused::Alert(format!("{alert:?}")),
@@ -132,6 +135,7 @@ impl Refused {
             Refused::Closed => "closed",
             Refused::NotTls => "not_tls",
             Refused::Incompatible => "incompatible",
+            Refused::NoProtocol => "no_protocol",
             Refused::NoCertificate => "no_certificate",
             Refused::UnknownAuthority => "unknown_authority",
             Refused::Expired => "expired",

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use mainstay_wire::options::{Options, USAGE};
-use mainstay_wire::{apiserver, diff, etcdctl, go_client, http, rust_client, script};
+use mainstay_wire::{apiserver, diff, etcdctl, go_client, http, rust_client, script, tls};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -22,6 +22,7 @@ async fn main() -> ExitCode {
         "http" => http::run(&options).await,
         "go-client" => go_client::run(&options).await,
         "rust-client" => rust_client::run(&options).await,
+        "tls" => tls::run(&options).await,
         "apiserver" => apiserver::run(&options).await,
         other => {
             eprintln!("unknown command {other}\n{USAGE}");

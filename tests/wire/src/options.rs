@@ -25,7 +25,7 @@ pub struct Options {
 }
 
 pub const USAGE: &str = "\
-usage: mainstay-wire <diff|script|etcdctl|http|go-client|rust-client|apiserver> [options]
+usage: mainstay-wire <diff|script|etcdctl|http|go-client|rust-client|tls|apiserver> [options]
   --bin PATH        server under test (default: MAINSTAY_BIN)
   --self            compare etcd with itself
   --peers DIR       etcd, etcdctl, benchmark, kube-apiserver, kubectl (default: MAINSTAY_PEERS, then the cache)

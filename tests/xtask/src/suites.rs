@@ -92,6 +92,10 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("rust-client", 3)
     },
     Suite {
+        steps: &[wire(&["tls"])],
+        ..beside_peers("tls", 5)
+    },
+    Suite {
         steps: &[wire(&["apiserver"])],
         ..beside_peers("apiserver", 8)
     },
