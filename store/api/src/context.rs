@@ -9,6 +9,7 @@ use mainstay_lease::Leases;
 use mainstay_mvcc::Store;
 use mainstay_proto::{entry::command::Body, etcdserverpb::ResponseHeader};
 use mainstay_raft::Node;
+use mainstay_transport::Tls;
 use mainstay_watch::Hub;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -46,6 +47,8 @@ pub struct Parts {
     pub disk: Arc<Disk>,
     /// Lines of the server's own log that were dropped because nobody took them.
     pub log_dropped: Arc<AtomicU64>,
+    /// What the listeners' and diallers' TLS is doing, for the metrics; empty without TLS.
+    pub tls: Vec<Tls>,
     /// `--metrics=extensive`: the duration of every call, by method.
     pub extensive_metrics: bool,
 }
@@ -63,6 +66,7 @@ pub struct Context {
     pub log_dropped: Arc<AtomicU64>,
     /// Backups under way.
     pub snapshots: Arc<Semaphore>,
+    pub tls: Vec<Tls>,
     pub calls: Arc<Calls>,
     pub observed: Observed,
     scans: Arc<Semaphore>,
@@ -84,6 +88,7 @@ impl Context {
             scratch_dir: parts.scratch_dir,
             disk: parts.disk,
             log_dropped: parts.log_dropped,
+            tls: parts.tls,
             calls: Calls::new(rights::ROWS.len(), parts.extensive_metrics),
             observed: Observed::default(),
             snapshots: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE)),

@@ -36,6 +36,8 @@ pub use keeper::Limits as KeeperLimits;
 pub use lease::LeaseError;
 pub use machine::CommitObserver;
 pub use node::{Node, TransferError};
+pub use peer::dial::Dialler;
+pub use peer::listen::PeerListener;
 pub use peer::{PeerError, ROUND_TRIP_BOUND_MICROS, SharedTraffic, Traffic};
 pub use propose::{OUTSTANDING_MAX, ProposeError};
 pub use read_index::ReadError;

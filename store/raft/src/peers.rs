@@ -7,18 +7,20 @@ use parking_lot::Mutex;
 
 use crate::peer::SharedTraffic;
 use crate::peer::call::Caller;
-use crate::peer::dial::Target;
+use crate::peer::dial::{Dialler, Target};
 use crate::types::Peer;
 
 pub struct Peers {
+    dialler: Dialler,
     cluster: u64,
     own: u64,
     callers: Mutex<HashMap<u64, Caller>>,
 }
 
 impl Peers {
-    pub fn new(cluster: u64, own: u64) -> Peers {
+    pub fn new(dialler: Dialler, cluster: u64, own: u64) -> Peers {
         Peers {
+            dialler,
             cluster,
             own,
             callers: Mutex::new(HashMap::new()),
@@ -36,6 +38,7 @@ impl Peers {
         }
         let traffic = kept.map_or_else(SharedTraffic::default, |kept| kept.traffic().clone());
         let target = Target {
+            dialler: self.dialler.clone(),
             cluster: self.cluster,
             from: self.own,
             to: id,

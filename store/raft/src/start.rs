@@ -10,7 +10,6 @@ use mainstay_lease::Leases;
 use mainstay_mvcc::Store;
 use mainstay_wal::Wal;
 use openraft::{Config, SnapshotPolicy};
-use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +24,8 @@ use crate::machine::{CommitObserver, Machine};
 use crate::membership::Members;
 use crate::network::Factory;
 use crate::node::{Inner, Node};
-use crate::peer::listen::accept;
+use crate::peer::dial::Dialler;
+use crate::peer::listen::{PeerListener, accept};
 use crate::peer::serve::Service;
 use crate::peers::Peers;
 use crate::propose::{self, Proposer};
@@ -64,7 +64,9 @@ pub struct Parts {
     pub view: View,
     pub waiters: Waiters,
     pub leases: Leases,
-    pub peer_listeners: Vec<TcpListener>,
+    pub peer_listeners: Vec<PeerListener>,
+    /// How the other members are reached.
+    pub dialler: Dialler,
     /// Told how long each batch of entries took to apply and commit.
     pub committed: CommitObserver,
     /// Where the current term is kept for who stamps responses.
@@ -95,7 +97,15 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
         settings.scratch_dir.clone(),
         parts.committed,
     );
-    let core = Core::open(&settings, log, machine, parts.waiters, &parts.view).await?;
+    let core = Core::open(
+        &settings,
+        log,
+        machine,
+        parts.waiters,
+        parts.dialler,
+        &parts.view,
+    )
+    .await?;
     let forming = Arc::new(Forming::new(settings.identity, parts.view.clone(), formed));
     let handler = Arc::new(Handler {
         raft: core.raft.clone(),
@@ -178,10 +188,11 @@ impl Core {
         log: Log,
         machine: Machine,
         waiters: Waiters,
+        dialler: Dialler,
         view: &View,
     ) -> Result<Core, StartError> {
         let Identity { member, cluster } = settings.identity;
-        let peers = Arc::new(Peers::new(cluster, member));
+        let peers = Arc::new(Peers::new(dialler, cluster, member));
         let pins = Arc::new(Pins::default());
         let factory = Factory {
             peers: peers.clone(),

@@ -12,6 +12,7 @@ mod go;
 mod help;
 mod line;
 mod table;
+mod tls;
 pub mod urls;
 mod values;
 

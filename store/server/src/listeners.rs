@@ -1,4 +1,5 @@
-//! Every socket this process listens on is made here, so that TLS will have one place to come to.
+//! Every socket this process listens on is made here, and what comes in by it meets TLS here, or not
+//! at all.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,13 +7,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use mainstay_api::{Api, Connection, Context, Limits, Listener};
+use mainstay_transport::Tls;
 use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::open_files;
-use crate::settings::Settings;
+use crate::settings::{ListenUrl, Settings};
 
 /// Client connections at a time; more wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 20_000;
@@ -23,12 +26,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A peer that is silent this long is probed by the kernel, so that a vanished one is noticed.
 const TCP_IDLE: Duration = Duration::from_secs(30);
 
-/// Listens on each address; a port in use names itself.
-pub fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {
-    addresses.iter().map(|address| bind_one(*address)).collect()
+/// A socket that listens, and what must be spoken there.
+pub struct Bound {
+    pub socket: TcpListener,
+    /// `None` where the URL says http.
+    pub tls: Option<Tls>,
 }
 
-fn bind_one(address: SocketAddr) -> Result<TcpListener> {
+/// Listens on each URL's address; a port in use names itself.
+pub fn bind(urls: &[ListenUrl], tls: Option<&Tls>) -> Result<Vec<Bound>> {
+    urls.iter().map(|url| bind_one(*url, tls)).collect()
+}
+
+fn bind_one(url: ListenUrl, tls: Option<&Tls>) -> Result<Bound> {
+    let address = url.address;
+    // The flags were refused if a URL is https and there is no TLS for it.
+    let tls = match (url.tls, tls) {
+        (false, _) => None,
+        (true, Some(tls)) => Some(tls.clone()),
+        (true, None) => bail!("no certificate is given for https on {address}"),
+    };
     let listen = || {
         let socket = match address {
             SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4()?,
@@ -39,11 +56,11 @@ fn bind_one(address: SocketAddr) -> Result<TcpListener> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    let listener = listen().with_context(|| format!("listen tcp {address}"))?;
-    if !address.ip().is_loopback() {
+    let socket = listen().with_context(|| format!("listen tcp {address}"))?;
+    if tls.is_none() && !address.ip().is_loopback() {
         tracing::warn!(%address, "listening without TLS on an address others can reach");
     }
-    Ok(listener)
+    Ok(Bound { socket, tls })
 }
 
 /// The limits of the API that flags decide.
@@ -66,25 +83,20 @@ pub struct Clients {
 }
 
 /// Starts taking clients in.
-pub fn serve(
-    clients: Vec<TcpListener>,
-    metrics: Vec<TcpListener>,
-    context: &Arc<Context>,
-    _settings: &Settings,
-) -> Clients {
+pub fn serve(clients: Vec<Bound>, metrics: Vec<Bound>, context: &Arc<Context>) -> Clients {
     let api = Api::new(context.clone());
     let places = CONNECTIONS_MAX.min(open_files::connections_max());
     let places = Arc::new(Semaphore::new(places));
     let (open, closed) = watch::channel(());
     let mut accepting = JoinSet::new();
-    let clients = clients.into_iter().map(|socket| (socket, Listener::Client));
-    let metrics = metrics
-        .into_iter()
-        .map(|socket| (socket, Listener::Metrics));
-    for (socket, listener) in clients.chain(metrics) {
+    let clients = clients.into_iter().map(|bound| (bound, Listener::Client));
+    let metrics = metrics.into_iter().map(|bound| (bound, Listener::Metrics));
+    for (bound, listener) in clients.chain(metrics) {
+        let Bound { socket, tls } = bound;
         let door = Door {
             api: api.clone(),
             listener,
+            tls,
             places: places.clone(),
             closed: closed.clone(),
         };
@@ -107,9 +119,11 @@ impl Clients {
 }
 
 /// What is behind one listener.
+#[derive(Clone)]
 struct Door {
     api: Api,
     listener: Listener,
+    tls: Option<Tls>,
     places: Arc<Semaphore>,
     closed: watch::Receiver<()>,
 }
@@ -120,8 +134,8 @@ impl Door {
             let Ok(place) = self.places.clone().acquire_owned().await else {
                 return;
             };
-            let stream = match socket.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, from) = match socket.accept().await {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -129,16 +143,36 @@ impl Door {
                 }
             };
             tune(&stream);
-            let (api, listener) = (self.api.clone(), self.listener);
-            let mut closed = self.closed.clone();
+            let door = self.clone();
             tokio::spawn(async move {
-                // The channel carries nothing; it ends when the listeners are closed.
-                let stop = async move { while closed.changed().await.is_ok() {} };
-                if let Connection::Broken(reason) = api.serve(stream, listener, stop).await {
-                    tracing::debug!(reason, "a client connection broke");
-                }
+                door.enter(stream, from).await;
                 drop(place);
             });
+        }
+    }
+
+    async fn enter(self, stream: TcpStream, from: SocketAddr) {
+        let Some(tls) = &self.tls else {
+            return self.serve(stream).await;
+        };
+        match tls.accept(stream, from).await {
+            Ok(accepted) => self.serve(accepted.stream).await,
+            Err(refused) => {
+                let reason = refused.label();
+                tracing::warn!(%from, reason, error = %refused, "client handshake refused");
+            }
+        }
+    }
+
+    async fn serve<I>(mut self, stream: I)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        // The channel carries nothing; it ends when the listeners are closed.
+        let stop = async move { while self.closed.changed().await.is_ok() {} };
+        let served = self.api.serve(stream, self.listener, stop).await;
+        if let Connection::Broken(reason) = served {
+            tracing::debug!(reason, "a client connection broke");
         }
     }
 }
@@ -163,9 +197,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_in_use_is_named() {
-        let first = bind(&[([127, 0, 0, 1], 0).into()]).unwrap();
-        let taken = first[0].local_addr().unwrap();
-        let refused = bind(&[taken]).unwrap_err();
+        let url = |address| ListenUrl {
+            address,
+            tls: false,
+        };
+        let first = bind(&[url(([127, 0, 0, 1], 0).into())], None).unwrap();
+        let taken = first[0].socket.local_addr().unwrap();
+        let refused = bind(&[url(taken)], None).err().unwrap();
         assert!(
             format!("{refused:#}").contains(&taken.to_string()),
             "{refused:#}"

@@ -16,6 +16,7 @@ mod rooms;
 mod settings;
 mod start;
 mod stop;
+mod tls;
 
 /// One heap for Rust and RocksDB, with less fragmentation than the C library's.
 #[global_allocator]

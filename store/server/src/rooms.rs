@@ -8,15 +8,18 @@ use anyhow::{Context as _, Result};
 use mainstay_apply::{Applier, ApplyOptions, View, Waiters};
 use mainstay_lease::{Leases, Options as LeaseOptions};
 use mainstay_mvcc::Store;
-use mainstay_raft::{Identity, InitialCluster, KeeperLimits, Peer, identity};
+use mainstay_raft::{
+    Dialler, Identity, InitialCluster, KeeperLimits, Peer, PeerListener, identity,
+};
 use mainstay_wal::Wal;
 use mainstay_watch::{HeaderIds, Hub};
-use tokio::net::TcpListener;
 
 use crate::data_dir::DataDir;
 use crate::disk_observer::WalObserver;
+use crate::listeners::Bound;
 use crate::planted;
 use crate::settings::Settings;
+use crate::tls::Sides;
 
 /// Entries that may be applied beyond the last flush, for each of `--snapshot-count`: a flush of
 /// RocksDB is dearer than etcd's snapshot record, and a restart applies this many in about a
@@ -36,7 +39,12 @@ pub struct Rooms {
 }
 
 /// Opens log, store, watches, leases and apply of the member that `dir` belongs to.
-pub fn open(settings: &Settings, dir: &DataDir, peer_listeners: Vec<TcpListener>) -> Result<Rooms> {
+pub fn open(
+    settings: &Settings,
+    dir: &DataDir,
+    peer_listeners: Vec<Bound>,
+    sides: &Sides,
+) -> Result<Rooms> {
     let faults = planted::Faults::from_env()?;
     let initial = initial_cluster(settings);
     let identity = identify(settings, dir, &initial)?;
@@ -74,7 +82,11 @@ pub fn open(settings: &Settings, dir: &DataDir, peer_listeners: Vec<TcpListener>
         view: view.clone(),
         waiters,
         leases: leases.clone(),
-        peer_listeners,
+        peer_listeners: peer_listeners.into_iter().map(peer_listener).collect(),
+        dialler: Dialler {
+            resolver: sides.resolver.clone(),
+            tls: sides.peer.clone(),
+        },
         term,
     };
     let mut raft_settings = raft_settings(settings, dir, identity, initial, store_options);
@@ -89,6 +101,11 @@ pub fn open(settings: &Settings, dir: &DataDir, peer_listeners: Vec<TcpListener>
         raft_settings,
         raft_parts,
     })
+}
+
+fn peer_listener(bound: Bound) -> PeerListener {
+    let Bound { socket, tls } = bound;
+    PeerListener { socket, tls }
 }
 
 /// The identity kept in the directory, or a new one from the initial cluster.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mainstay_transport::{Files, Policy};
+
 /// Defaults that the offline commands share with the flags of a member.
 pub const DEFAULT_NAME: &str = "default";
 pub const DEFAULT_INITIAL_CLUSTER: &str = "default=http://localhost:2380";
@@ -17,10 +19,13 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The raft log's directory, where it is not inside `data_dir`.
     pub wal_dir: Option<PathBuf>,
-    pub listen_client: Vec<SocketAddr>,
-    pub listen_peer: Vec<SocketAddr>,
-    /// Plain listeners for metrics and health only.
-    pub listen_metrics: Vec<SocketAddr>,
+    pub listen_client: Vec<ListenUrl>,
+    pub listen_peer: Vec<ListenUrl>,
+    /// Listeners for metrics and health only.
+    pub listen_metrics: Vec<ListenUrl>,
+    /// There if any URL of the side is https.
+    pub client_tls: Option<TlsSettings>,
+    pub peer_tls: Option<TlsSettings>,
     pub advertise_client_urls: Vec<String>,
     /// Names with their peer URLs; of use only while the data directory is empty.
     pub initial_cluster: Vec<(String, Vec<String>)>,
@@ -43,6 +48,29 @@ pub struct Settings {
     /// Test clusters only: the log is not synced, so an acknowledged write may be lost.
     pub unsafe_no_fsync: bool,
     pub log: LogSettings,
+}
+
+/// Where to listen, and whether TLS is spoken there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenUrl {
+    pub address: SocketAddr,
+    pub tls: bool,
+}
+
+/// TLS of one side.
+#[derive(Clone, Debug)]
+pub struct TlsSettings {
+    pub certificate: TlsCertificate,
+    pub policy: Policy,
+}
+
+#[derive(Clone, Debug)]
+pub enum TlsCertificate {
+    Files(Files),
+    /// The member makes one at its first start.
+    SelfSigned {
+        years: u32,
+    },
 }
 
 /// gRPC keepalive on client connections.

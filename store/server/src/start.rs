@@ -10,15 +10,17 @@ use mainstay_watch::Hub;
 use crate::data_dir::DataDir;
 use crate::rooms::{self, Rooms};
 use crate::settings::Settings;
-use crate::{cluster_version, compactor, listeners, logging, notify, stop};
+use crate::{cluster_version, compactor, listeners, logging, notify, stop, tls};
 
 /// Runs the member until it is told to stop or can no longer keep its promises.
 pub async fn run(settings: Settings) -> Result<()> {
+    tls::check(&settings)?;
     let dir = DataDir::open(&settings.data_dir, settings.wal_dir.as_deref())?;
+    let sides = tls::open(&settings)?;
     // Bound before anything slow, so that a port in use is reported at once.
-    let client_listeners = listeners::bind(&settings.listen_client)?;
-    let peer_listeners = listeners::bind(&settings.listen_peer)?;
-    let metrics_listeners = listeners::bind(&settings.listen_metrics)?;
+    let client_listeners = listeners::bind(&settings.listen_client, sides.client.as_ref())?;
+    let peer_listeners = listeners::bind(&settings.listen_peer, sides.peer.as_ref())?;
+    let metrics_listeners = listeners::bind(&settings.listen_metrics, sides.client.as_ref())?;
     let Rooms {
         identity,
         wal,
@@ -28,7 +30,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         disk,
         raft_settings,
         raft_parts,
-    } = rooms::open(&settings, &dir, peer_listeners)?;
+    } = rooms::open(&settings, &dir, peer_listeners, &sides)?;
     // Watched from the first moment: forming a cluster may take as long as its operator does.
     let mut told = stop::signals()?;
     let node = tokio::select! {
@@ -49,6 +51,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         scratch_dir: dir.transfer.clone(),
         disk,
         log_dropped: logging::dropped(),
+        tls: sides.all(),
         extensive_metrics: settings.metrics_extensive,
     });
     let serving = async {
@@ -57,7 +60,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         // had shown.
         let urls = settings.advertise_client_urls.clone();
         node.publish(settings.name.clone(), urls).await;
-        let clients = listeners::serve(client_listeners, metrics_listeners, &context, &settings);
+        let clients = listeners::serve(client_listeners, metrics_listeners, &context);
         let compacting = compactor::run(settings.auto_compaction, node.clone(), view.clone());
         tokio::spawn(compacting);
         tokio::spawn(cluster_version::decide(node.clone(), view.clone()));

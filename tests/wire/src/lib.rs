@@ -36,4 +36,5 @@ pub mod stream;
 pub mod tally;
 pub mod target;
 pub mod ties;
+pub mod tls;
 pub mod world;

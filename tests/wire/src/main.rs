@@ -4,7 +4,9 @@
 use std::process::ExitCode;
 
 use mainstay_wire::options::{Options, USAGE};
-use mainstay_wire::{apiserver, diff, etcdctl, go_client, http, rust_client, script, snapshot};
+use mainstay_wire::{
+    apiserver, diff, etcdctl, go_client, http, rust_client, script, snapshot, tls,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -23,6 +25,7 @@ async fn main() -> ExitCode {
         "go-client" => go_client::run(&options).await,
         "rust-client" => rust_client::run(&options).await,
         "snapshot" => snapshot::run(&options).await,
+        "tls" => tls::run(&options).await,
         "apiserver" => apiserver::run(&options).await,
         other => {
             eprintln!("unknown command {other}\n{USAGE}");

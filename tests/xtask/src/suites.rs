@@ -96,6 +96,10 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("backup", 5)
     },
     Suite {
+        steps: &[wire(&["tls"])],
+        ..beside_peers("tls", 5)
+    },
+    Suite {
         steps: &[wire(&["apiserver"])],
         ..beside_peers("apiserver", 8)
     },

@@ -9,6 +9,7 @@ mod network;
 mod process;
 mod raft;
 mod store;
+mod tls;
 
 use http::{HeaderValue, Response, header};
 
@@ -26,6 +27,7 @@ pub fn answer(context: &Context) -> Response<Body> {
     store::write(context, &mut text);
     calls::write(context, &mut text);
     process::write(&mut text);
+    tls::write(context, &mut text);
     text.gauge(
         "mainstay_build_info",
         "Version of Mainstay itself, by label.",

@@ -1,12 +1,12 @@
 //! Opening a connection to another member: every dialler of this crate goes through here, so that
-//! names, timeouts and (with the next issue) TLS are treated in one place.
+//! names, timeouts and TLS are treated in one place.
 
 use std::io;
 use std::time::Duration;
 
-use tokio::io::BufReader;
+use mainstay_transport::{Resolver, Tls};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 use url::Url;
 
@@ -20,18 +20,30 @@ const READ_BUFFER_BYTES: usize = 64 << 10;
 /// etcd's peer port, for a URL that names none.
 const PEER_PORT: u16 = 2380;
 
+/// The way to any member: how names resolve, and what is spoken where the URL says https.
+#[derive(Clone)]
+pub struct Dialler {
+    pub resolver: Resolver,
+    pub tls: Option<Tls>,
+}
+
 /// Who dials, and whom.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Target {
+    pub dialler: Dialler,
     pub cluster: u64,
     pub from: u64,
     pub to: u64,
     pub urls: Vec<String>,
 }
 
+/// The two directions of a connection, whatever carries it.
+pub type Incoming = Box<dyn AsyncRead + Send + Unpin>;
+pub type Outgoing = Box<dyn AsyncWrite + Send + Unpin>;
+
 pub struct Connection {
-    pub reader: BufReader<OwnedReadHalf>,
-    pub writer: OwnedWriteHalf,
+    pub reader: BufReader<Incoming>,
+    pub writer: Outgoing,
 }
 
 /// Tries the member's URLs in order and returns the first that answers with the right preamble.
@@ -51,9 +63,7 @@ pub async fn dial(target: &Target, lane: Lane) -> Result<Connection, PeerError> 
 }
 
 async fn dial_url(target: &Target, url: &str, lane: Lane) -> io::Result<Connection> {
-    let stream = TcpStream::connect(address_of(url)?).await?;
-    stream.set_nodelay(true)?;
-    let (reader, mut writer) = stream.into_split();
+    let (reader, mut writer) = open(&target.dialler, &address_of(url)?).await?;
     let mut reader = BufReader::with_capacity(READ_BUFFER_BYTES, reader);
     let preamble = Preamble {
         lane,
@@ -75,16 +85,52 @@ async fn dial_url(target: &Target, url: &str, lane: Lane) -> io::Result<Connecti
     Ok(Connection { reader, writer })
 }
 
-/// Host and port of a peer URL.
-pub fn address_of(url: &str) -> io::Result<(String, u16)> {
+async fn open(dialler: &Dialler, address: &Address) -> io::Result<(Incoming, Outgoing)> {
+    let found = dialler.resolver.lookup(&address.host).await;
+    let mut last = io::Error::other("it has no address");
+    for ip in found.map_err(io::Error::other)? {
+        let stream = match TcpStream::connect((ip, address.port)).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                last = error;
+                continue;
+            }
+        };
+        stream.set_nodelay(true)?;
+        if !address.tls {
+            let (reader, writer) = stream.into_split();
+            return Ok((Box::new(reader), Box::new(writer)));
+        }
+        let Some(tls) = &dialler.tls else {
+            return Err(io::Error::other("no certificate is given for https peers"));
+        };
+        let stream = tls.connect(stream, &address.host).await;
+        let (reader, writer) = tokio::io::split(stream.map_err(io::Error::other)?);
+        return Ok((Box::new(reader), Box::new(writer)));
+    }
+    Err(last)
+}
+
+/// What a peer URL says.
+#[derive(Debug, PartialEq, Eq)]
+struct Address {
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
+fn address_of(url: &str) -> io::Result<Address> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
     let parsed = Url::parse(url).map_err(|error| invalid(format!("peer url {url}: {error}")))?;
-    if parsed.scheme() != "http" {
-        return Err(invalid(format!(
-            "peer url {url}: scheme {} is not supported",
-            parsed.scheme()
-        )));
-    }
+    let tls = match parsed.scheme() {
+        "http" => false,
+        "https" => true,
+        scheme => {
+            return Err(invalid(format!(
+                "peer url {url}: scheme {scheme} is not supported"
+            )));
+        }
+    };
     let host = parsed
         .host_str()
         .ok_or_else(|| invalid(format!("peer url {url} names no host")))?;
@@ -92,21 +138,23 @@ pub fn address_of(url: &str) -> io::Result<(String, u16)> {
         .trim_start_matches('[')
         .trim_end_matches(']')
         .to_owned();
-    Ok((host, parsed.port().unwrap_or(PEER_PORT)))
+    let port = parsed.port().unwrap_or(PEER_PORT);
+    Ok(Address { host, port, tls })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::address_of;
+    use super::*;
 
     #[test]
     fn a_peer_url_gives_host_and_port() {
-        let check = |url: &str, host: &str, port| {
-            assert_eq!(address_of(url).unwrap(), (host.to_owned(), port));
+        let check = |url: &str, host: &str, port, tls| {
+            let host = host.to_owned();
+            assert_eq!(address_of(url).unwrap(), Address { host, port, tls });
         };
-        check("http://127.0.0.1:12380", "127.0.0.1", 12380);
-        check("http://[::1]:2380", "::1", 2380);
-        check("http://member-0.members", "member-0.members", 2380);
+        check("http://127.0.0.1:12380", "127.0.0.1", 12380, false);
+        check("https://[::1]:2380", "::1", 2380, true);
+        check("http://member-0.members", "member-0.members", 2380, false);
         assert!(address_of("unix:///x").is_err());
         assert!(address_of("nonsense").is_err());
     }

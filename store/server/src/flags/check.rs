@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values::Values;
-use super::{Refusal, cluster, gates, go, urls};
+use super::{Refusal, cluster, gates, go, tls, urls};
 use crate::settings::{AutoCompaction, Keepalive, LogOutput, LogSettings, Settings};
 
 /// etcd's upper bound of `--election-timeout`.
@@ -29,10 +29,17 @@ pub fn settings(mut values: Values) -> Result<Settings, Refusal> {
     let name = values.text("name").to_owned();
     let data_dir = data_dir(&values, &name);
     state(&values, &data_dir)?;
+    let listen_client = urls::listeners(&values, "listen-client-urls")?;
+    let listen_peer = urls::listeners(&values, "listen-peer-urls")?;
+    let listen_metrics = urls::listeners(&values, "listen-metrics-urls")?;
+    let client_tls = tls::client(&mut values, &[&listen_client, &listen_metrics])?;
+    let peer_tls = tls::peer(&mut values, &listen_peer)?;
     Ok(Settings {
-        listen_client: urls::listeners(&values, "listen-client-urls")?,
-        listen_peer: urls::listeners(&values, "listen-peer-urls")?,
-        listen_metrics: urls::listeners(&values, "listen-metrics-urls")?,
+        listen_client,
+        listen_peer,
+        listen_metrics,
+        client_tls,
+        peer_tls,
         advertise_client_urls: urls::list(&values, "advertise-client-urls")?,
         initial_cluster: cluster::members(&values)?,
         initial_cluster_token: values.text("initial-cluster-token").to_owned(),
@@ -228,8 +235,12 @@ mod tests {
     fn defaults_are_etcds() {
         let settings = read(&[], &[]).unwrap();
         assert_eq!(settings.data_dir, PathBuf::from("default.etcd"));
-        assert_eq!(settings.listen_client, [([127, 0, 0, 1], 2379).into()]);
-        assert_eq!(settings.listen_peer, [([127, 0, 0, 1], 2380).into()]);
+        let plain = |port| crate::settings::ListenUrl {
+            address: ([127, 0, 0, 1], port).into(),
+            tls: false,
+        };
+        assert_eq!(settings.listen_client, [plain(2379)]);
+        assert_eq!(settings.listen_peer, [plain(2380)]);
         assert!(settings.listen_metrics.is_empty());
         let alone = (
             "default".to_owned(),
@@ -267,7 +278,7 @@ mod tests {
         assert!(refused(&joining).contains("not there yet"));
         assert!(refused(&["--max-request-bytes=70000000"]).contains("at most"));
         assert!(refused(&["--log-level=loud"]).contains("-log-level"));
-        assert!(refused(&["--cert-file=x"]).starts_with("--cert-file is refused"));
+        assert!(refused(&["--discovery-srv=x"]).starts_with("--discovery-srv is refused"));
     }
 
     #[test]

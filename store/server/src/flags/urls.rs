@@ -6,6 +6,7 @@ use url::Url;
 
 use super::Refusal;
 use super::values::Values;
+use crate::settings::ListenUrl;
 
 /// The URLs of a flag, sorted as etcd sorts them; each must be one.
 pub fn list(values: &Values, flag: &str) -> Result<Vec<String>, Refusal> {
@@ -28,22 +29,26 @@ pub fn split(given: &str, flag: &str) -> Result<Vec<String>, Refusal> {
 }
 
 /// The addresses a flag's URLs listen on; empty for an empty flag.
-pub fn listeners(values: &Values, flag: &str) -> Result<Vec<SocketAddr>, Refusal> {
+pub fn listeners(values: &Values, flag: &str) -> Result<Vec<ListenUrl>, Refusal> {
     if values.text(flag).is_empty() {
         return Ok(Vec::new());
     }
     let urls = list(values, flag)?;
     urls.iter()
-        .map(|url| address(url).map_err(|reason| Refusal::new(format!("--{flag}: {reason}"))))
+        .map(|url| {
+            let address = address(url);
+            let address = address.map_err(|reason| Refusal::new(format!("--{flag}: {reason}")))?;
+            let tls = url.starts_with("https://");
+            Ok(ListenUrl { address, tls })
+        })
         .collect()
 }
 
-/// A member's URL: http, a host, a port, and nothing more.
+/// A member's URL: http or https, a host, a port, and nothing more.
 pub fn check(url: &str) -> Result<(), String> {
     let parsed = Url::parse(url).map_err(|error| format!("{url:?} is not a URL: {error}"))?;
     match parsed.scheme() {
-        "http" => {}
-        "https" => return Err(format!("TLS is not there yet: {url}")),
+        "http" | "https" => {}
         "unix" | "unixs" => return Err(format!("unix sockets are not there yet: {url}")),
         _ => {
             return Err(format!(
@@ -95,7 +100,7 @@ mod tests {
     fn urls_of_members() {
         for good in [
             "http://10.0.0.1:2380",
-            "http://a.example:1",
+            "https://a.example:1",
             "http://[::1]:80/",
         ] {
             assert_eq!(check(good), Ok(()), "{good}");
@@ -107,7 +112,6 @@ mod tests {
                 .unwrap_err()
                 .contains("must not contain a path")
         );
-        assert!(check("https://a:1").unwrap_err().contains("TLS"));
         assert!(check("ftp://a:1").unwrap_err().contains("scheme must be"));
         assert!(check("a:1").is_err());
         assert!(check("").is_err());

@@ -1,0 +1,208 @@
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use mainstay_pki::{Authority, Leaf, Pair, replace};
+use tempfile::TempDir;
+use time::Duration as Validity;
+
+use crate::cluster::free_port;
+use crate::peer::Peer;
+use crate::plain_http;
+
+const READY_WAIT: Duration = Duration::from_secs(60);
+const READY_POLL: Duration = Duration::from_millis(50);
+
+/// Serial number of the client that a rotation revokes.
+pub const REVOKED_LATER: u64 = 99;
+/// Serial number that is revoked from the start.
+pub const REVOKED: u64 = 13;
+
+/// Members, their certificates, and the authorities that made those: one for clients, another for
+/// members.
+pub struct Site {
+    pub clients: Authority,
+    pub members: Authority,
+    pub peers: Vec<Peer>,
+    /// Ports of the plain listeners for metrics.
+    pub metrics: Vec<u16>,
+    /// A client that is let in.
+    pub client: Pair,
+    dir: TempDir,
+}
+
+impl Site {
+    /// Starts them and waits until each says that it is ready.
+    pub async fn start(binary: &Path) -> Result<Site> {
+        let dir = directory()?;
+        let (clients, members) = (Authority::new("clients")?, Authority::new("members")?);
+        replace(&dir.path().join("clients.ca"), &clients.pem())?;
+        replace(&dir.path().join("members.ca"), &members.pem())?;
+        replace(
+            &dir.path().join("clients.crl"),
+            &clients.revoke(&[REVOKED])?,
+        )?;
+        let client = clients.write(dir.path(), "client", &client_leaf(1))?;
+        let mut site = Site {
+            clients,
+            members,
+            peers: Vec::new(),
+            metrics: Vec::new(),
+            client,
+            dir,
+        };
+        for number in 0..3 {
+            let name = format!("m{number}");
+            site.clients
+                .write(site.dir.path(), &name, &Leaf::default())?;
+            let peer = format!("{name}.peer");
+            site.members
+                .write(site.dir.path(), &peer, &Leaf::default())?;
+        }
+        site.spawn(binary, |dir, name| {
+            let path = |file: String| dir.join(file).display().to_string();
+            vec![
+                format!("--cert-file={}", path(format!("{name}.crt"))),
+                format!("--key-file={}", path(format!("{name}.key"))),
+                format!("--trusted-ca-file={}", path("clients.ca".into())),
+                format!("--client-crl-file={}", path("clients.crl".into())),
+                "--client-cert-auth".into(),
+                format!("--peer-cert-file={}", path(format!("{name}.peer.crt"))),
+                format!("--peer-key-file={}", path(format!("{name}.peer.key"))),
+                format!("--peer-trusted-ca-file={}", path("members.ca".into())),
+                "--peer-client-cert-auth".into(),
+            ]
+        })
+        .await?;
+        Ok(site)
+    }
+
+    async fn spawn(
+        &mut self,
+        binary: &Path,
+        flags: impl Fn(&Path, &str) -> Vec<String>,
+    ) -> Result<()> {
+        let mut ports = Vec::new();
+        for _ in 0..3 {
+            ports.push((free_port()?, free_port()?));
+            self.metrics.push(free_port()?);
+        }
+        let initial: Vec<String> = ports
+            .iter()
+            .enumerate()
+            .map(|(at, port)| format!("m{at}=https://127.0.0.1:{}", port.1))
+            .collect();
+        for (at, port) in ports.into_iter().enumerate() {
+            let name = format!("m{at}");
+            let client = format!("https://127.0.0.1:{}", port.0);
+            let peer = format!("https://127.0.0.1:{}", port.1);
+            let mut args = vec![
+                format!("--name={name}"),
+                format!(
+                    "--data-dir={}",
+                    self.dir.path().join(format!("{name}.data")).display()
+                ),
+                format!("--listen-client-urls={client}"),
+                format!("--advertise-client-urls={client}"),
+                format!("--listen-peer-urls={peer}"),
+                format!("--initial-advertise-peer-urls={peer}"),
+                format!("--initial-cluster={}", initial.join(",")),
+                format!(
+                    "--listen-metrics-urls=http://127.0.0.1:{}",
+                    self.metrics[at]
+                ),
+            ];
+            args.extend(flags(self.dir.path(), &name));
+            self.peers
+                .push(Peer::start(binary, name, port, args, self.dir.path())?);
+        }
+        self.ready().await
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_WAIT;
+        for at in 0..self.peers.len() {
+            while !ready(self.metrics[at]).await {
+                let peer = &mut self.peers[at];
+                if let Some(status) = peer.ended()? {
+                    bail!("{} ended: {status}\n{}", peer.name, peer.log_tail(15));
+                }
+                if Instant::now() > deadline {
+                    bail!("{} is not ready\n{}", peer.name, peer.log_tail(15));
+                }
+                tokio::time::sleep(READY_POLL).await;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The bundle that members verify clients by, and clients members.
+    pub fn trusted(&self) -> PathBuf {
+        self.path("clients.ca")
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn endpoints(&self) -> String {
+        let urls = self.peers.iter();
+        let urls: Vec<String> = urls
+            .map(|peer| format!("https://127.0.0.1:{}", peer.client_port))
+            .collect();
+        urls.join(",")
+    }
+
+    /// A sample of a member's metrics; 0 if it is not there.
+    pub async fn metric(&self, member: usize, sample: &str) -> Result<f64> {
+        let page = plain_http::call(self.metrics[member], "GET", "/metrics").await?;
+        let line = page.body.lines().find_map(|line| line.strip_prefix(sample));
+        Ok(line
+            .and_then(|rest| rest.trim().parse().ok())
+            .unwrap_or(0.0))
+    }
+}
+
+/// A client's certificate: no name that a server could have.
+pub fn client_leaf(serial: u64) -> Leaf {
+    Leaf {
+        serial,
+        common_name: format!("client-{serial}"),
+        names: Vec::new(),
+        from: Validity::hours(-1),
+        for_servers: false,
+        ..Leaf::default()
+    }
+}
+
+/// Members that make their own certificates.
+pub async fn automatic(binary: &Path) -> Result<Site> {
+    let dir = directory()?;
+    let (clients, members) = (Authority::new("unused")?, Authority::new("unused")?);
+    let client = clients.write(dir.path(), "unused", &client_leaf(1))?;
+    let mut site = Site {
+        clients,
+        members,
+        peers: Vec::new(),
+        metrics: Vec::new(),
+        client,
+        dir,
+    };
+    let flags = ["--auto-tls", "--peer-auto-tls"].map(str::to_owned);
+    site.spawn(binary, |_, _| flags.to_vec()).await?;
+    Ok(site)
+}
+
+fn directory() -> Result<TempDir> {
+    Ok(tempfile::Builder::new().prefix("mainstay-tls-").tempdir()?)
+}
+
+/// Whether the member serves: its check of a linearizable read passes.
+async fn ready(port: u16) -> bool {
+    let answer = plain_http::call(port, "GET", "/readyz").await;
+    answer.is_ok_and(|answer| answer.status == 200)
+}
