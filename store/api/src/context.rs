@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::Status;
 
+use crate::access::Access;
 use crate::error::Error;
 use crate::grpc::Calls;
 use crate::limits::{Limits, SCANS_AT_ONCE};
@@ -45,6 +46,7 @@ pub struct Parts {
     pub log_dropped: Arc<AtomicU64>,
     /// `--metrics=extensive`: the duration of every call, by method.
     pub extensive_metrics: bool,
+    pub access: Access,
 }
 
 /// Shared by all requests.
@@ -59,6 +61,7 @@ pub struct Context {
     pub log_dropped: Arc<AtomicU64>,
     pub calls: Arc<Calls>,
     pub observed: Observed,
+    pub access: Access,
     scans: Arc<Semaphore>,
 }
 
@@ -79,6 +82,7 @@ impl Context {
             log_dropped: parts.log_dropped,
             calls: Calls::new(rights::ROWS.len(), parts.extensive_metrics),
             observed: Observed::default(),
+            access: parts.access,
             scans: Arc::new(Semaphore::new(SCANS_AT_ONCE)),
         })
     }

@@ -49,6 +49,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         disk,
         log_dropped: logging::dropped(),
         extensive_metrics: settings.metrics_extensive,
+        access: settings.access.clone(),
     });
     let serving = async {
         // Once its own entry has been applied here, this member has caught up with everything

@@ -136,8 +136,8 @@ pub const FLAGS: &[Flag] = &[
     flag("peer-skip-client-san-verification", "false", Bool, TLS),
     flag("self-signed-cert-validity", "1", Uint, Ignored),
     flag("cipher-suites", "", Text, TLS),
-    flag("cors", "*", Text, LATER),
-    flag("host-whitelist", "*", Text, LATER),
+    flag("cors", "*", Text, Used),
+    flag("host-whitelist", "*", Text, Used),
     flag("tls-min-version", "TLS1.2", Text, TLS),
     flag("tls-max-version", "", Text, TLS),
     // Auth.
