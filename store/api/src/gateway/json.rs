@@ -9,7 +9,9 @@ use std::sync::LazyLock;
 use bytes::{BufMut, Bytes, BytesMut};
 use mainstay_proto::FILE_DESCRIPTORS;
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost_reflect::{
+    DescriptorPool, DeserializeOptions, DynamicMessage, MessageDescriptor, SerializeOptions,
+};
 use tonic::{Code, Status};
 
 use crate::grpc::PREFIX_BYTES;
@@ -19,6 +21,10 @@ use crate::rights::Row;
 /// path, which a test would see.
 static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTORS).unwrap_or_default());
+
+/// Fields and enum values that are not known are of a newer client.
+static LENIENT: LazyLock<DeserializeOptions> =
+    LazyLock::new(|| DeserializeOptions::new().deny_unknown_fields(false));
 
 static OPTIONS: LazyLock<SerializeOptions> = LazyLock::new(|| {
     SerializeOptions::new()
@@ -47,7 +53,8 @@ impl Shapes {
 /// Reads a JSON object into a gRPC message, prefix in front.
 pub fn read(text: &[u8], shape: MessageDescriptor) -> Result<Bytes, Status> {
     let mut json = serde_json::Deserializer::from_slice(text);
-    let message = DynamicMessage::deserialize(shape, &mut json).map_err(invalid)?;
+    let message =
+        DynamicMessage::deserialize_with_options(shape, &mut json, &LENIENT).map_err(invalid)?;
     json.end().map_err(invalid)?;
     let length = message.encoded_len();
     let prefix = u32::try_from(length).map_err(invalid)?;
@@ -97,7 +104,7 @@ mod tests {
         let read = read(text.as_bytes(), shapes(path).request);
         let message = read.map_err(|status| status.message().to_owned())?;
         assert_eq!(message[0], 0);
-        assert_eq!(message.len() - PREFIX_BYTES, message[4] as usize);
+        assert_eq!(message.len() - PREFIX_BYTES, usize::from(message[4]));
         Ok(T::decode(&message[PREFIX_BYTES..]).unwrap())
     }
 
