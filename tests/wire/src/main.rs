@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use mainstay_wire::options::{Options, USAGE};
-use mainstay_wire::{apiserver, diff, etcdctl, http, rust_client, script};
+use mainstay_wire::{apiserver, diff, etcdctl, http, json, lock, rust_client, script};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -20,6 +20,8 @@ async fn main() -> ExitCode {
         "script" => script::run(&options).await,
         "etcdctl" => etcdctl::run(&options).await,
         "http" => http::run(&options).await,
+        "json" => json::run(&options).await,
+        "lock" => lock::run(&options).await,
         "rust-client" => rust_client::run(&options).await,
         "apiserver" => apiserver::run(&options).await,
         other => {

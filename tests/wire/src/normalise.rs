@@ -32,7 +32,7 @@ impl Ids {
         self.leases.get(&canonical).copied().unwrap_or(canonical)
     }
 
-    fn lease(&self, real: i64) -> i64 {
+    pub fn lease(&self, real: i64) -> i64 {
         let found = self.leases.iter().find(|(_, known)| **known == real);
         found.map_or(real, |(canonical, _)| *canonical)
     }
