@@ -1,4 +1,4 @@
-//! Which web pages and host names HTTP is answered for. gRPC is not asked: no page can speak it.
+//! Whom HTTP is answered for: which web pages and host names, and whether by JSON. gRPC is not asked: no page can speak it.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use crate::grpc::Body;
 
-/// `--cors` and `--host-whitelist`. By default everybody is answered, as in etcd.
+/// `--cors`, `--host-whitelist` and `--enable-grpc-gateway`. By default everybody is answered, as in
+/// etcd.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     /// Origins whose pages may read answers, `scheme://host:port`.
@@ -14,6 +15,8 @@ pub struct Access {
     /// Host names a plaintext request may come for. A page whose name was made to point at this
     /// member (DNS rebinding) is of the same origin as its answers, but not of a listed host.
     pub hosts: Listed,
+    /// There is nothing below `/v3/`.
+    pub without_gateway: bool,
 }
 
 /// Names that are let in.

@@ -61,6 +61,9 @@ async fn route<B: Incoming>(
     tunnel: &Tunnel,
 ) -> Response<Body> {
     let path = request.uri().path();
+    if context.access.without_gateway {
+        return page(context, &request, Listener::Client).await;
+    }
     // `v3beta` is what the gateway was called in etcd 3.3, and clients of then are still about.
     let below = path
         .strip_prefix("/v3/")

@@ -11,22 +11,25 @@ use crate::tally::Tally;
 
 pub async fn run(options: &Options) -> Result<bool> {
     let mut tally = Tally::default();
-    for (name, result) in [
-        ("lock service", service::lock(options).await),
-        ("election service", service::election(options).await),
-        ("lock under contention", service::contention(options).await),
-        (
-            "lock given up while waiting",
-            service::cancellation(options).await,
-        ),
-        ("lock of a lease that ends", service::expiry(options).await),
-        ("etcdctl lock", ctl::lock(options).await),
-        ("etcdctl elect", ctl::elect(options).await),
-    ] {
-        match result {
-            Ok(since) => tally.pass(name, since),
-            Err(error) => tally.fail(name, &format!("  {error:#}")),
-        }
+    macro_rules! case {
+        ($name:literal, $call:expr) => {
+            if options.wants($name) {
+                match $call.await {
+                    Ok(since) => tally.pass($name, since),
+                    Err(error) => tally.fail($name, &format!("  {error:#}")),
+                }
+            }
+        };
     }
+    case!("lock service", service::lock(options));
+    case!("election service", service::election(options));
+    case!("lock under contention", service::contention(options));
+    case!(
+        "lock given up while waiting",
+        service::cancellation(options)
+    );
+    case!("lock of a lease that ends", service::expiry(options));
+    case!("etcdctl lock", ctl::lock(options));
+    case!("etcdctl elect", ctl::elect(options));
     Ok(tally.close())
 }

@@ -1,4 +1,5 @@
-//! `--cors` and `--host-whitelist`: a list of names, or `*` for all.
+//! `--cors` and `--host-whitelist`, each a list of names or `*` for all, and
+//! `--enable-grpc-gateway`.
 
 use mainstay_api::{Access, Listed};
 use url::Url;
@@ -12,6 +13,7 @@ pub fn read(values: &Values) -> Result<Access, Refusal> {
     Ok(Access {
         origins: origins(values.text("cors"))?,
         hosts: hosts(values.text("host-whitelist")),
+        without_gateway: !values.boolean("enable-grpc-gateway"),
     })
 }
 
@@ -73,6 +75,9 @@ mod tests {
     fn everybody_is_answered_by_default() {
         let access = settings(&[], &[]).unwrap().access;
         assert_eq!((access.origins, access.hosts), (Listed::All, Listed::All));
+        assert!(!access.without_gateway);
+        let off = settings(&["--enable-grpc-gateway=false"], &[]).unwrap();
+        assert!(off.access.without_gateway);
     }
 
     #[test]

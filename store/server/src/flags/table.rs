@@ -82,7 +82,7 @@ pub const FLAGS: &[Flag] = &[
     flag("grpc-keepalive-timeout", "20s", Duration, Used),
     flag("socket-reuse-port", "false", Bool, Ignored),
     flag("socket-reuse-address", "false", Bool, Ignored),
-    flag("enable-grpc-gateway", "true", Bool, Ignored),
+    flag("enable-grpc-gateway", "true", Bool, Used),
     flag("raft-read-timeout", "5s", Duration, Ignored),
     flag("raft-write-timeout", "5s", Duration, Ignored),
     flag("feature-gates", "", Text, Used),

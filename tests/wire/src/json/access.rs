@@ -8,7 +8,7 @@ use crate::options::Options;
 use crate::plain_http::with_headers;
 use crate::target::Target;
 
-/// `--cors` and `--host-whitelist` of both servers, on requests with and without the headers.
+/// `--cors`, `--host-whitelist` and `--enable-grpc-gateway` of both servers, on requests with and without the headers.
 pub async fn run(options: &Options) -> Result<Instant> {
     let since = now();
     for flags in [
@@ -16,6 +16,7 @@ pub async fn run(options: &Options) -> Result<Instant> {
         &["--cors=http://a.example:80,https://b.example:443"],
         &["--host-whitelist=a.example,127.0.0.1"],
         &["--host-whitelist=a.example", "--cors=http://a.example:80"],
+        &["--enable-grpc-gateway=false"],
     ] {
         let gateways = Gateways::start(options, flags).await?;
         for origin in ["", "http://a.example:80", "http://c.example:80"] {
@@ -30,6 +31,7 @@ pub async fn run(options: &Options) -> Result<Instant> {
                     ("GET", "/health"),
                     ("POST", "/v3/kv/range"),
                     ("GET", "/nothing"),
+                    ("GET", "/v3"),
                     ("OPTIONS", "/v3/kv/range"),
                     ("GET", "/version"),
                 ] {

@@ -72,6 +72,31 @@ impl<'a> Streams<'a> {
         Ok(lines.remove(0).1)
     }
 
+    /// So many lines of both, in whatever order.
+    async fn lines(&mut self, count: usize) -> Result<Vec<Value>> {
+        let mut found = Vec::new();
+        for (exchange, side) in self.exchanges.iter_mut().zip(self.sides) {
+            let mut lines = Vec::new();
+            for _ in 0..count {
+                let line = exchange.line().await?;
+                let mut line = line.with_context(|| format!("{} ends", side.cluster.label))?;
+                normal::normalise(self.path, &mut line, &side.ids);
+                lines.push(line);
+            }
+            lines.sort_by_key(Value::to_string);
+            found.push(lines);
+        }
+        if found.first() != found.get(1) {
+            bail!(
+                "{}\n  reference: {:?}\n  subject:   {:?}",
+                self.path,
+                found[0],
+                found[1]
+            );
+        }
+        Ok(found.remove(0))
+    }
+
     async fn some(&mut self) -> Result<Value> {
         self.line().await?.context("the stream has ended")
     }
@@ -103,34 +128,53 @@ async fn watch(gateways: &mut Gateways) -> Result<()> {
             .post("/v3/kv/put", &json!({"key": "dw==", "value": value}))
             .await?;
     }
+    // Two objects in one piece, and one object in two. etcd reads a body to its end before it
+    // answers, so all of it is sent first; the watches outlive it.
+    let pieces = [
+        r#"{"create_request":{"key":"dw==","start_revision":"2","prev_kv":true}}"#,
+        "{\"createRequest\":{\"key\":\"\",\"range_end\":\"AA==\",\"watch_id\":7}}\n  {\"create_r",
+        r#"equest":{"key":"eA==","filters":["NOPUT"],"progress_notify":true}}"#,
+        r#"{"cancel_request":{"watch_id":"7"}}"#,
+        r#"{"create_request":{"key":"Yg==","range_end":"YQ=="}}"#,
+    ];
     let mut streams = Streams::open(gateways, "/v3/watch").await?;
-    streams
-        .send(r#"{"create_request":{"key":"dw==","start_revision":"2","prev_kv":true}}"#)
-        .await?;
-    created(&streams.some().await?)?;
-    let events = streams.some().await?;
-    if events["result"]["events"].as_array().map(Vec::len) != Some(2) {
-        bail!("two events in one response, not {events}");
+    for piece in pieces {
+        streams.send(piece).await?;
     }
-    // Two objects in one piece, and one object in two.
-    streams
-        .send("{\"createRequest\":{\"key\":\"\",\"range_end\":\"AA==\",\"watch_id\":7}}\n  {\"create_r")
-        .await?;
-    created(&streams.some().await?)?;
-    streams
-        .send(r#"equest":{"key":"eA==","filters":["NOPUT"],"progress_notify":true}}"#)
-        .await?;
-    created(&streams.some().await?)?;
-    streams
-        .send(r#"{"cancel_request":{"watch_id":"7"}}"#)
-        .await?;
-    if streams.some().await?["result"]["canceled"] != true {
-        bail!("a cancelled watch says so");
+    streams.finish().await?;
+    // Old events come when etcd gets round to them, so the order of watches is free.
+    let lines = streams.lines(6).await?;
+    let events = lines
+        .iter()
+        .filter_map(|line| line["result"]["events"].as_array());
+    if events.map(Vec::len).collect::<Vec<_>>() != [2] {
+        bail!("two events in one response, not {lines:?}");
     }
-    streams
-        .send(r#"{"create_request":{"key":"Yg==","range_end":"YQ=="}}"#)
+    conversation(&gateways.sides[1]).await
+}
+
+/// Requests and answers in turn on one body, which etcd does over a websocket only.
+async fn conversation(subject: &Gateway) -> Result<()> {
+    let mut exchange = Exchange::open(subject.port, "/v3/watch", &[]).await?;
+    exchange
+        .send(r#"{"create_request":{"key":"eQ=="}}"#)
         .await?;
-    streams.some().await?;
+    created(&exchange.line().await?.context("no answer")?)?;
+    for value in ["b25l", "dHdv"] {
+        let put = json!({"key": "eQ==", "value": value}).to_string();
+        subject.post("/v3/kv/put", &put).await?;
+        let event = exchange.line().await?.context("no event")?;
+        if event["result"]["events"][0]["kv"]["value"] != value {
+            bail!("the event of the put comes, not {event}");
+        }
+    }
+    exchange
+        .send(r#"{"cancel_request":{"watch_id":"0"}}"#)
+        .await?;
+    let canceled = exchange.line().await?.context("no answer")?;
+    if canceled["result"]["canceled"] != true {
+        bail!("a cancelled watch says so, not {canceled}");
+    }
     Ok(())
 }
 
@@ -147,12 +191,12 @@ async fn keep_alive(gateways: &mut Gateways) -> Result<()> {
         .await?;
     let mut streams = Streams::open(gateways, "/v3/lease/keepalive").await?;
     streams.send(r#"{"ID":"21"}{"ID":22}"#).await?;
+    streams.finish().await?;
     let beat = streams.some().await?;
     if beat["result"]["TTL"] != "500" {
         bail!("a lease is renewed to its whole time, not {beat}");
     }
     streams.some().await?;
-    streams.finish().await?;
     streams.end().await?;
     // A request that ends before it has begun is answered with nothing.
     let mut silent = Streams::open(gateways, "/v3/lease/keepalive").await?;
@@ -192,6 +236,7 @@ async fn observe(gateways: &mut Gateways) -> Result<()> {
 async fn timeout(gateways: &Gateways) -> Result<()> {
     let mut streams = Streams::with(gateways, "/v3/watch", &[("Grpc-Timeout", "700m")]).await?;
     streams.send(r#"{"create_request":{"key":"eA=="}}"#).await?;
+    streams.finish().await?;
     created(&streams.some().await?)?;
     if streams.some().await?["error"]["code"] != 4 {
         bail!("a stream whose time is over says so");

@@ -206,10 +206,10 @@ pub async fn election(options: &Options) -> Result<Instant> {
         let mut steps = Vec::new();
         side.grant(0x200, 500).await?;
         side.grant(0x201, 500).await?;
-        let name = || Bytes::from_static(b"e");
-        let ask = || LeaderRequest { name: name() };
+        let ask = || LeaderRequest { name: "e".into() };
         steps.push(text(client.leader(ask()).await));
-        let mut observed = client.observe(ask()).await;
+        let mut observer = side.election(0);
+        let observed = tokio::spawn(async move { observe(&mut observer).await });
         let first = campaign(&mut client, 0x200, "one").await;
         steps.push(format!("{first:?}"));
         let first = first.map_err(|text| anyhow::anyhow!(text))?;
@@ -244,22 +244,26 @@ pub async fn election(options: &Options) -> Result<Instant> {
         steps.push(format!("{:?}", second.await?));
         steps.push(text(client.proclaim(proclaim(Some(first), "x")).await));
         steps.push(text(client.leader(ask()).await));
-        // What was proclaimed may come late, but it comes, and in order.
-        let stream = observed
-            .as_mut()
-            .map_err(|status| anyhow::anyhow!(told(status)))?;
-        let mut values = Vec::new();
-        while values.last().map(String::as_str) != Some("three") {
-            let next = tokio::time::timeout(WAIT, stream.get_mut().next()).await;
-            let next = next.context("the new leader is not seen")?;
-            let next = next.context("the stream has ended")??;
-            let kv = next.kv.unwrap_or_default();
-            values.push(String::from_utf8_lossy(&kv.value).into_owned());
-        }
+        let values = tokio::time::timeout(WAIT, observed).await;
+        let values = values.context("the new leader is not seen")???;
         steps.push(format!("{values:?}"));
         Ok(steps)
     })
     .await
+}
+
+/// What leaders proclaim, up to the last value of the test. etcd's stream has not even a head
+/// before there is a leader.
+async fn observe(client: &mut ElectionClient<Channel>) -> Result<Vec<String>> {
+    let ask = LeaderRequest { name: "e".into() };
+    let mut stream = client.observe(ask).await?.into_inner();
+    let mut values = Vec::new();
+    while values.last().map(String::as_str) != Some("three") {
+        let next = stream.next().await.context("the stream has ended")??;
+        let kv = next.kv.unwrap_or_default();
+        values.push(String::from_utf8_lossy(&kv.value).into_owned());
+    }
+    Ok(values)
 }
 
 /// What the winner is told, or why there is none.
