@@ -104,9 +104,15 @@ fn failed(status: &Status) -> Response<Body> {
     response
 }
 
-/// `/v3` itself: the gateway is one slash further on.
-pub fn moved() -> Response<Body> {
+/// `/v3` itself: the gateway is one slash further on. A browser is shown the way, as Go's server
+/// does it.
+pub fn moved(method: &Method) -> Response<Body> {
     let mut response = Response::new(Body::empty());
+    if *method == Method::GET {
+        *response.body_mut() = Body::full("<a href=\"/v3/\">Temporary Redirect</a>.\n\n");
+        let html = HeaderValue::from_static("text/html; charset=utf-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, html);
+    }
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     let location = HeaderValue::from_static("/v3/");
     response.headers_mut().insert(header::LOCATION, location);
@@ -171,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn slash_and_v3_are_two_places() {
-        let response = moved();
+        let response = moved(&Method::POST);
         assert_eq!(response.status(), 307);
         assert_eq!(response.headers()["location"], "/v3/");
     }

@@ -73,7 +73,7 @@ async fn route<B: Incoming>(
         return gateway::answer(context, &below, request, tunnel).await;
     }
     if path == "/v3" {
-        return gateway::moved();
+        return gateway::moved(request.method());
     }
     page(context, &request, Listener::Client).await
 }

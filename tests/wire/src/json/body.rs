@@ -17,6 +17,8 @@ pub struct Exchange {
     status: Option<u16>,
     /// What has come of the body and is no whole line yet.
     text: Vec<u8>,
+    /// No more of the body comes.
+    ended: bool,
 }
 
 impl Exchange {
@@ -35,6 +37,7 @@ impl Exchange {
             writer,
             status: None,
             text: Vec::new(),
+            ended: false,
         })
     }
 
@@ -80,6 +83,7 @@ impl Exchange {
             self.reader.read_exact(&mut body).await?;
             self.text = body;
             self.text.push(b'\n');
+            self.ended = true;
         }
         Ok(status)
     }
@@ -100,6 +104,9 @@ impl Exchange {
                 }
                 return Ok(Some(serde_json::from_slice(&line)?));
             }
+            if self.ended {
+                return Ok(None);
+            }
             let mut size = String::new();
             if self.reader.read_line(&mut size).await? == 0 {
                 return Ok(None);
@@ -108,6 +115,7 @@ impl Exchange {
             let mut chunk = vec![0; size + 2];
             self.reader.read_exact(&mut chunk).await?;
             if size == 0 {
+                self.ended = true;
                 if !self.text.is_empty() {
                     bail!("the last line has no end");
                 }

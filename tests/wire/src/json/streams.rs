@@ -150,11 +150,12 @@ async fn watch(gateways: &mut Gateways) -> Result<()> {
     if events.map(Vec::len).collect::<Vec<_>>() != [2] {
         bail!("two events in one response, not {lines:?}");
     }
-    conversation(&gateways.sides[1]).await
+    conversation(&gateways.sides).await
 }
 
 /// Requests and answers in turn on one body, which etcd does over a websocket only.
-async fn conversation(subject: &Gateway) -> Result<()> {
+async fn conversation(sides: &[Gateway; 2]) -> Result<()> {
+    let [etcd, subject] = sides;
     let mut exchange = Exchange::open(subject.port, "/v3/watch", &[]).await?;
     exchange
         .send(r#"{"create_request":{"key":"eQ=="}}"#)
@@ -162,7 +163,10 @@ async fn conversation(subject: &Gateway) -> Result<()> {
     created(&exchange.line().await?.context("no answer")?)?;
     for value in ["b25l", "dHdv"] {
         let put = json!({"key": "eQ==", "value": value}).to_string();
-        subject.post("/v3/kv/put", &put).await?;
+        // Both, so that their revisions stay equal.
+        for side in [etcd, subject] {
+            side.post("/v3/kv/put", &put).await?;
+        }
         let event = exchange.line().await?.context("no event")?;
         if event["result"]["events"][0]["kv"]["value"] != value {
             bail!("the event of the put comes, not {event}");

@@ -106,7 +106,15 @@ pub async fn lock(options: &Options) -> Result<Instant> {
         steps.push(format!("{:?}", first.interrupt().await?));
         steps.push(name(&second.line().await?));
         // The owner dies, and its session with it.
-        let mut third = start(&["lock", "l", "--ttl=2", "sh", "-c", "echo guarded; exit 7"])?;
+        let mut third = start(&[
+            "lock",
+            "--ttl=2",
+            "l",
+            "--",
+            "sh",
+            "-c",
+            "echo guarded; exit 7",
+        ])?;
         third.silent().await?;
         second.interrupt().await?;
         steps.push(third.line().await?);
