@@ -17,7 +17,8 @@ pub struct Ids {
     pub members: Vec<(u64, String)>,
     /// URL of any kind to its canonical form.
     pub urls: Vec<(String, String)>,
-    leases: BTreeMap<i64, i64>,
+    /// Canonical id to real id, of leases whose id the server chose.
+    pub leases: BTreeMap<i64, i64>,
 }
 
 impl Ids {
