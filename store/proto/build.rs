@@ -5,6 +5,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "etcdserverpb/rpc.proto",
         "mainstay/entry.proto",
         "mainstay/peer.proto",
+        "v3electionpb/election.proto",
+        "v3lockpb/lock.proto",
     ];
     let descriptors = protox::compile(files, ["proto"])?;
     let out = std::path::PathBuf::from(std::env::var("OUT_DIR")?);

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::Status;
 
+use crate::access::Access;
 use crate::error::Error;
 use crate::grpc::Calls;
 use crate::limits::{Limits, SCANS_AT_ONCE, SNAPSHOTS_AT_ONCE};
@@ -51,6 +52,7 @@ pub struct Parts {
     pub tls: Vec<Tls>,
     /// `--metrics=extensive`: the duration of every call, by method.
     pub extensive_metrics: bool,
+    pub access: Access,
 }
 
 /// Shared by all requests.
@@ -69,6 +71,7 @@ pub struct Context {
     pub tls: Vec<Tls>,
     pub calls: Arc<Calls>,
     pub observed: Observed,
+    pub access: Access,
     scans: Arc<Semaphore>,
 }
 
@@ -92,6 +95,7 @@ impl Context {
             calls: Calls::new(rights::ROWS.len(), parts.extensive_metrics),
             observed: Observed::default(),
             snapshots: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE)),
+            access: parts.access,
             scans: Arc::new(Semaphore::new(SCANS_AT_ONCE)),
         })
     }

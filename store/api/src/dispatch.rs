@@ -16,7 +16,9 @@ use crate::context::Context;
 use crate::grpc::{self, Body, Call, Coding, MessageStream, Messages};
 use crate::metadata::{Caller, admit};
 use crate::rights::{self, Method, Presence, Row};
-use crate::services::{auth, cluster, health, kv, lease, maintenance, reflection, snapshot, watch};
+use crate::services::{
+    auth, cluster, election, health, kv, lease, lock, maintenance, reflection, snapshot, watch,
+};
 
 /// Request bodies this server reads.
 pub trait Incoming:
@@ -109,6 +111,13 @@ async fn route_rare<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
         Method::AuthDisable => exchange.unary(auth::disable).await,
         Method::AuthStatus => exchange.unary(auth::status).await,
         Method::Authenticate => exchange.unary(auth::authenticate).await,
+        Method::Lock => exchange.unary(lock::lock).await,
+        Method::Unlock => exchange.unary(lock::unlock).await,
+        Method::Campaign => exchange.unary(election::campaign).await,
+        Method::Proclaim => exchange.unary(election::proclaim).await,
+        Method::Leader => exchange.unary(election::leader).await,
+        Method::Observe => exchange.stream(election::observe).await,
+        Method::Resign => exchange.unary(election::resign).await,
         Method::HealthCheck => exchange.unary(health::check).await,
         Method::HealthWatch => exchange.stream(health::watch).await,
         Method::Reflection | Method::ReflectionAlpha => {

@@ -81,6 +81,10 @@ errors! {
     TimeoutLeaderTransfer => Unknown,
         "etcdserver: request timed out, leader transfer took too long";
     UnknownMethod => Unknown, "etcdserver: unknown method";
+    SessionExpired => Unknown, "mutex: session is expired";
+    LeaderNotGiven => Unknown, "\"leader\" field must be provided";
+    ElectionNotLeader => Unknown, "election: not leader";
+    ElectionNoLeader => Unknown, "election: no leader";
     StreamSort => Unimplemented, "RangeStream does not support custom sort orders";
     StreamFilter => Unimplemented, "RangeStream does not support revision filters";
     // Not etcd's: it dies of such a request. Named in the table of deviations.

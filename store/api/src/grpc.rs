@@ -10,12 +10,14 @@ mod body;
 mod call;
 mod gzip;
 mod message;
+mod request;
 
 pub use answer::{encode, pack, refused, streamed, unary};
 pub use body::{Body, MessageStream};
 pub use call::{Call, Calls, MethodCounters, Tally};
 pub use gzip::Coding;
 pub use message::Messages;
+pub use request::{Gone, RequestBody};
 
 /// Bytes before each message: one of compression flag, four of length.
 pub const PREFIX_BYTES: usize = 5;

@@ -1,41 +1,94 @@
-//! Plain HTTP: health, version and metrics. The JSON gateway comes with the next issue.
+//! HTTP that is not gRPC: health, version, metrics, variables, and the way to the JSON gateway.
 
 mod health;
 mod metrics;
 mod readyz;
+mod vars;
 mod version;
+
+use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 pub use readyz::CheckCounters;
 
+use crate::access;
 use crate::context::Context;
+use crate::dispatch::Incoming;
+use crate::gateway::{self, Tunnel};
 use crate::grpc::Body;
 
 /// Where a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
-    /// A client URL.
-    Client,
+    /// A client URL, by TLS or not.
+    Client { secure: bool },
     /// A URL of `--listen-metrics-urls`: metrics and health, nothing else.
     Metrics,
 }
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// Answers a request by its path.
-pub async fn answer<B>(
-    context: &Context,
-    request: &Request<B>,
+/// Answers a request by its path. What a client URL answers goes by the rules of `access.rs`.
+pub async fn answer<B: Incoming>(
+    context: &Arc<Context>,
+    request: Request<B>,
     listener: Listener,
+    tunnel: &Tunnel,
 ) -> Response<Body> {
+    let Listener::Client { secure } = listener else {
+        return page(context, &request, listener).await;
+    };
+    // By TLS the certificate has shown whom the client has reached.
+    if !secure && let Some(refusal) = context.access.refusal(&request) {
+        return refusal;
+    }
+    let origin = context.access.origin(request.headers().get(header::ORIGIN));
+    let mut response = if request.method() == Method::OPTIONS {
+        Response::new(Body::empty())
+    } else {
+        route(context, request, listener, tunnel).await
+    };
+    if let Some(origin) = origin {
+        access::allow(response.headers_mut(), origin);
+    }
+    response
+}
+
+async fn route<B: Incoming>(
+    context: &Arc<Context>,
+    request: Request<B>,
+    listener: Listener,
+    tunnel: &Tunnel,
+) -> Response<Body> {
+    let path = request.uri().path();
+    if context.access.without_gateway {
+        return page(context, &request, listener).await;
+    }
+    // `v3beta` is what the gateway was called in etcd 3.3, and clients of then are still about.
+    let below = path
+        .strip_prefix("/v3/")
+        .or_else(|| path.strip_prefix("/v3beta/"));
+    if let Some(below) = below {
+        let below = below.to_owned();
+        return gateway::answer(context, &below, request, tunnel).await;
+    }
+    if path == "/v3" {
+        return gateway::moved(request.method());
+    }
+    page(context, &request, listener).await
+}
+
+async fn page<B>(context: &Context, request: &Request<B>, listener: Listener) -> Response<Body> {
     let path = request.uri().path();
     let query = request.uri().query().unwrap_or_default();
     let method = request.method();
+    let client = matches!(listener, Listener::Client { .. });
     match path {
         "/health" => health::answer(context, method, query).await,
         "/metrics" => metrics::answer(context),
-        "/version" if listener == Listener::Client => version::answer(context, method),
+        "/version" if client => version::answer(context, method),
+        "/debug/vars" if client => vars::answer(context, method),
         _ => match readyz::find(path) {
             Some(checks) => readyz::answer(context, method, query, checks).await,
             None => text(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
@@ -44,7 +97,7 @@ pub async fn answer<B>(
 }
 
 /// A short text, as Go's `http.Error` sends one.
-fn text(status: StatusCode, content: String) -> Response<Body> {
+pub fn text(status: StatusCode, content: String) -> Response<Body> {
     let mut response = Response::new(Body::full(content));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -8,10 +8,12 @@
 //! Read `dispatch.rs` next, then `services/kv.rs` and `error.rs`. What differs from etcd on
 //! purpose, and what is not there yet, is in `store/api/README.md`.
 
+mod access;
 mod check;
 mod context;
 mod dispatch;
 mod error;
+mod gateway;
 mod grpc;
 mod header;
 mod http;
@@ -22,6 +24,7 @@ pub mod rights;
 mod serve;
 mod services;
 
+pub use access::{Access, Listed};
 pub use context::{CLUSTER_VERSION, Context, Parts, SERVER_VERSION, STORAGE_VERSION};
 pub use error::Error;
 pub use grpc::Body;

@@ -59,6 +59,13 @@ pub const HEADER_LIST_BYTES: u32 = 64 * 1024;
 /// Bytes an HTTP/1 connection may buffer for a request head.
 pub const HTTP1_BUFFER_BYTES: usize = 64 * 1024;
 
+/// JSON may be this many times as long as the largest gRPC message: base64 alone makes four bytes
+/// of three, and names and white space come on top. What it holds is then held to that limit too.
+pub const JSON_GROWTH: usize = 4;
+
+/// JSON or a message of at most this many bytes is converted where it stands.
+pub const INLINE_JSON_BYTES: usize = 16 * 1024;
+
 /// Values of `client-api-version` that get a time series of their own; others share `other`.
 pub const CLIENT_VERSIONS: usize = 16;
 
@@ -92,6 +99,11 @@ impl Limits {
     /// The largest gRPC message received.
     pub fn message_bytes(&self) -> usize {
         self.request_bytes.saturating_add(GRPC_OVERHEAD_BYTES)
+    }
+
+    /// The longest JSON object received, in bytes of its text.
+    pub fn json_bytes(&self) -> usize {
+        self.message_bytes().saturating_mul(JSON_GROWTH)
     }
 
     /// Whether a request of `encoded` bytes makes a proposal above `--max-request-bytes`.

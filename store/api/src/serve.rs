@@ -1,4 +1,5 @@
-//! Serves connections: HTTP/2 with large windows for gRPC, HTTP/1 for the rest.
+//! Serves connections: HTTP/2 with large windows for gRPC, HTTP/1 for the rest, and websockets that
+//! began as HTTP/1.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,7 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::context::Context;
 use crate::dispatch;
-use crate::grpc::Body;
+use crate::gateway::Tunnel;
+use crate::grpc::{Body, RequestBody};
 use crate::http::{self, Listener};
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES, HTTP1_BUFFER_BYTES, PENDING_RESETS,
@@ -56,11 +58,14 @@ impl Api {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let context = self.context.clone();
+        let tunnel = Tunnel::default();
+        let left = tunnel.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let context = context.clone();
-            async move { Ok::<_, Infallible>(answer(context, request, listener).await) }
+            let (context, tunnel) = (context.clone(), tunnel.clone());
+            async move { Ok::<_, Infallible>(answer(context, request, listener, &tunnel).await) }
         });
-        let connection = self.builder.serve_connection(TokioIo::new(io), service);
+        let io = TokioIo::new(io);
+        let connection = self.builder.serve_connection_with_upgrades(io, service);
         let mut connection = pin!(connection);
         let mut stop = pin!(stop);
         let mut stopping = false;
@@ -73,6 +78,14 @@ impl Api {
                 }
             }
         };
+        // A connection that has left HTTP goes on as what it has become, until it is told to stop.
+        let upgraded = left.lock().take();
+        if let (Some(upgraded), Ok(()), false) = (upgraded, &ended, stopping) {
+            tokio::select! {
+                () = upgraded => {}
+                () = stop.as_mut() => {}
+            }
+        }
         match ended {
             Ok(()) => Connection::Closed,
             Err(error) => Connection::Broken(error.to_string()),
@@ -84,11 +97,12 @@ async fn answer(
     context: Arc<Context>,
     request: Request<Incoming>,
     listener: Listener,
+    tunnel: &Tunnel,
 ) -> Response<Body> {
-    if listener == Listener::Client && dispatch::is_grpc(&request) {
-        return dispatch::grpc(context, request).await;
+    if matches!(listener, Listener::Client { .. }) && dispatch::is_grpc(&request) {
+        return dispatch::grpc(context, request.map(RequestBody::wire)).await;
     }
-    Box::pin(http::answer(&context, &request, listener)).await
+    Box::pin(http::answer(&context, request, listener, tunnel)).await
 }
 
 fn builder(context: &Context) -> Builder<TokioExecutor> {

@@ -3,14 +3,18 @@
 
 pub mod auth;
 pub mod cluster;
+pub mod election;
 pub mod health;
 pub mod kv;
 pub mod lease;
+pub mod lock;
 pub mod maintenance;
 pub mod reflection;
 pub mod snapshot;
 pub mod watch;
 
+mod contest;
+mod key_watch;
 mod leader;
 mod list;
 mod read_txn;

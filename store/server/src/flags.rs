@@ -4,6 +4,7 @@
 //! does something here, is accepted without effect, or is refused because ignoring it would be a
 //! lie. A wrong flag costs one line naming it and exit code 2, before anything is created.
 
+mod access;
 mod check;
 pub mod cluster;
 mod env;

@@ -89,7 +89,11 @@ pub fn serve(clients: Vec<Bound>, metrics: Vec<Bound>, context: &Arc<Context>) -
     let places = Arc::new(Semaphore::new(places));
     let (open, closed) = watch::channel(());
     let mut accepting = JoinSet::new();
-    let clients = clients.into_iter().map(|bound| (bound, Listener::Client));
+    let client = |bound: Bound| {
+        let secure = bound.tls.is_some();
+        (bound, Listener::Client { secure })
+    };
+    let clients = clients.into_iter().map(client);
     let metrics = metrics.into_iter().map(|bound| (bound, Listener::Metrics));
     for (bound, listener) in clients.chain(metrics) {
         let Bound { socket, tls } = bound;

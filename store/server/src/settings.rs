@@ -45,6 +45,8 @@ pub struct Settings {
     pub auto_compaction: AutoCompaction,
     pub watch_progress_interval: Duration,
     pub metrics_extensive: bool,
+    /// Web pages and host names that HTTP is answered for.
+    pub access: mainstay_api::Access,
     /// Test clusters only: the log is not synced, so an acknowledged write may be lost.
     pub unsafe_no_fsync: bool,
     pub log: LogSettings,

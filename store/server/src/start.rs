@@ -53,6 +53,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         log_dropped: logging::dropped(),
         tls: sides.all(),
         extensive_metrics: settings.metrics_extensive,
+        access: settings.access.clone(),
     });
     let serving = async {
         // Once its own entry has been applied here, this member has caught up with everything

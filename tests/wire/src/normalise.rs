@@ -17,7 +17,8 @@ pub struct Ids {
     pub members: Vec<(u64, String)>,
     /// URL of any kind to its canonical form.
     pub urls: Vec<(String, String)>,
-    leases: BTreeMap<i64, i64>,
+    /// Canonical id to real id, of leases whose id the server chose.
+    pub leases: BTreeMap<i64, i64>,
 }
 
 impl Ids {
@@ -32,7 +33,7 @@ impl Ids {
         self.leases.get(&canonical).copied().unwrap_or(canonical)
     }
 
-    fn lease(&self, real: i64) -> i64 {
+    pub fn lease(&self, real: i64) -> i64 {
         let found = self.leases.iter().find(|(_, known)| **known == real);
         found.map_or(real, |(canonical, _)| *canonical)
     }

@@ -26,15 +26,15 @@ pub struct Options {
 
 pub const USAGE: &str = "\
 usage: mainstay-wire <command> [options]
-commands: diff, script, etcdctl, http, go-client, rust-client, snapshot, tls, apiserver
+commands: diff, script, etcdctl, http, json, lock, go-client, rust-client, snapshot, tls, apiserver
   --bin PATH        server under test (default: MAINSTAY_BIN)
   --self            compare etcd with itself
   --peers DIR       folder of the peers (default: MAINSTAY_PEERS, then the cache)
-  --seeds N         diff: how many seeds (20)
-  --start-seed S    diff: the first of them (1)
-  --seed S          diff: this one only
-  --ops K           diff: operations of each seed (300)
-  --trace           diff: print every request and answer
+  --seeds N         diff, json: how many seeds (20)
+  --start-seed S    diff, json: the first of them (1)
+  --seed S          diff, json: this one only
+  --ops K           diff, json: operations of each seed (300)
+  --trace           diff, json: print every request and answer
   --report          diff: print what was covered
   --only TEXT       all but diff, http, rust-client: cases whose name contains TEXT
   --objects N       apiserver: ConfigMaps to create (5000)

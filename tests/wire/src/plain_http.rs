@@ -25,10 +25,24 @@ pub async fn call(port: u16, method: &str, path: &str) -> Result<Answer> {
 
 /// A request with a JSON body, when there is one.
 pub async fn send(port: u16, method: &str, path: &str, body: &str) -> Result<Answer> {
+    let host = format!("127.0.0.1:{port}");
+    with_headers(port, method, path, &[("Host", &host)], body).await
+}
+
+/// A request with these headers, `Host` among them.
+pub async fn with_headers(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Answer> {
     let exchange = async {
         let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
-        let mut request =
-            format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n");
+        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
         if !body.is_empty() {
             let length = body.len();
             request.push_str("Content-Type: application/json\r\n");

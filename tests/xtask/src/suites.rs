@@ -84,6 +84,14 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("http", 3)
     },
     Suite {
+        steps: &[wire(&["json"])],
+        ..beside_peers("json", 4)
+    },
+    Suite {
+        steps: &[wire(&["lock"])],
+        ..beside_peers("lock", 4)
+    },
+    Suite {
         steps: &[wire(&["go-client"])],
         ..beside_peers("go-client", 4)
     },

@@ -15,6 +15,9 @@ use crate::limits::{COALESCE_BYTES, UNCOPIED_BYTES};
 /// Encoded messages without their prefixes, then the status the call ends with (OK at the end).
 pub type MessageStream = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 
+/// Pieces of HTTP content.
+pub type Pieces = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
+
 /// The body of any response of this server.
 pub struct Body(Kind);
 
@@ -27,6 +30,8 @@ enum Kind {
     /// What is left after the message.
     Ok,
     Stream(Box<Streaming>),
+    /// HTTP content that comes piece by piece.
+    Pieces(Pieces),
     /// A service of tonic's own (reflection).
     Tonic(Box<tonic::body::Body>),
 }
@@ -76,6 +81,10 @@ impl Body {
         })))
     }
 
+    pub fn pieces(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Body {
+        Body(Kind::Pieces(Box::pin(pieces)))
+    }
+
     pub fn tonic(body: tonic::body::Body) -> Body {
         Body(Kind::Tonic(Box::new(body)))
     }
@@ -114,6 +123,10 @@ impl http_body::Body for Body {
                     *kind = Kind::Empty;
                 }
                 Poll::Ready(Some(Ok(frame)))
+            }
+            Kind::Pieces(pieces) => {
+                let piece = ready!(pieces.as_mut().poll_next(cx));
+                Poll::Ready(piece.map(|piece| Ok(Frame::data(Chunk::plain(piece)))))
             }
             Kind::Tonic(body) => {
                 let frame = ready!(Pin::new(body.as_mut()).poll_frame(cx));
@@ -233,6 +246,15 @@ impl Buf for Chunk {
         let of_prefix = count.min(self.prefix_left().len());
         self.at += of_prefix;
         self.rest.advance(count - of_prefix);
+    }
+
+    fn copy_to_bytes(&mut self, len: usize) -> Bytes {
+        if self.prefix_left().is_empty() {
+            return self.rest.copy_to_bytes(len);
+        }
+        let mut copy = BytesMut::with_capacity(len);
+        copy.put(self.take(len));
+        copy.freeze()
     }
 
     fn chunks_vectored<'a>(&'a self, out: &mut [std::io::IoSlice<'a>]) -> usize {

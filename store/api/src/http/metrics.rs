@@ -6,7 +6,7 @@
 
 mod calls;
 mod network;
-mod process;
+pub mod process;
 mod raft;
 mod store;
 mod tls;

@@ -82,7 +82,7 @@ fn address(url: &str) -> Result<SocketAddr, String> {
 }
 
 /// Host and port as written: a URL's default port is no port given.
-fn host_port(url: &str) -> Option<(&str, u16)> {
+pub fn host_port(url: &str) -> Option<(&str, u16)> {
     let (_, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let (host, port) = authority.rsplit_once(':')?;

@@ -54,6 +54,16 @@ pub fn write(text: &mut Text) {
     }
 }
 
+/// The memory the process has, in bytes.
+pub fn resident_bytes_of_process() -> Option<u64> {
+    resident_bytes(&fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// How many files the process may have open.
+pub fn fd_limit_of_process() -> Option<u64> {
+    fd_limit(&fs::read_to_string("/proc/self/limits").ok()?)
+}
+
 struct Stat {
     cpu_ticks: u64,
     start_ticks: u64,

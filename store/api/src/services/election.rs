@@ -1,0 +1,109 @@
+//! Election: the contender that came first leads, and its key's value is what it proclaims.
+
+mod observe;
+
+use std::sync::Arc;
+
+use mainstay_proto::v3electionpb::{
+    CampaignRequest, CampaignResponse, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest,
+    ProclaimResponse, ResignRequest, ResignResponse,
+};
+use tonic::Status;
+
+pub use observe::observe;
+
+use super::contest::{self, Contender, Session, unknown};
+use crate::context::Context;
+use crate::error::Error;
+
+/// Waits for leadership. A caller that goes away while it waits leaves nothing behind.
+pub async fn campaign(
+    context: Arc<Context>,
+    request: CampaignRequest,
+) -> Result<CampaignResponse, Status> {
+    win(&context, request).await.map_err(unknown)
+}
+
+async fn win(context: &Arc<Context>, request: CampaignRequest) -> Result<CampaignResponse, Status> {
+    let session = Session::open(context, request.lease).await?;
+    let value = request.value.clone();
+    let (contender, entry) = Contender::enter(context, &request.name, session, value).await?;
+    let (key, rev, lease) = (contender.key.clone(), contender.revision, session.lease);
+    // Who campaigns again replaces what it has said before.
+    if entry.held.is_some_and(|held| held.value != request.value) {
+        proclaimed(context, &key, rev, request.value, lease).await?;
+    }
+    if !entry.first {
+        contender.turn().await?;
+    }
+    contender.keep();
+    Ok(CampaignResponse {
+        header: entry.header,
+        leader: Some(LeaderKey {
+            name: request.name,
+            key,
+            rev,
+            lease,
+        }),
+    })
+}
+
+/// Changes the value of the leader.
+pub async fn proclaim(
+    context: Arc<Context>,
+    request: ProclaimRequest,
+) -> Result<ProclaimResponse, Status> {
+    let leader = request.leader.ok_or(Error::LeaderNotGiven)?;
+    let proclaim = async {
+        let session = Session::open(&context, leader.lease).await?;
+        proclaimed(
+            &context,
+            &leader.key,
+            leader.rev,
+            request.value,
+            session.lease,
+        )
+        .await
+    };
+    proclaim.await.map_err(unknown)
+}
+
+async fn proclaimed(
+    context: &Arc<Context>,
+    key: &bytes::Bytes,
+    revision: i64,
+    value: bytes::Bytes,
+    lease: i64,
+) -> Result<ProclaimResponse, Status> {
+    let response = contest::replace(context.clone(), key, revision, value, lease).await?;
+    if !response.succeeded {
+        return Err(Error::ElectionNotLeader.into());
+    }
+    let header = response.header;
+    Ok(ProclaimResponse { header })
+}
+
+/// Who leads now, and what it has proclaimed.
+pub async fn leader(
+    context: Arc<Context>,
+    request: LeaderRequest,
+) -> Result<LeaderResponse, Status> {
+    let first = contest::first(&contest::prefix(&request.name));
+    let (header, found) = contest::read(&context, first).await.map_err(unknown)?;
+    let kv = found.into_iter().next().ok_or(Error::ElectionNoLeader)?;
+    Ok(LeaderResponse {
+        header,
+        kv: Some(kv),
+    })
+}
+
+/// Gives leadership up; without effect for somebody who does not lead any more.
+pub async fn resign(
+    context: Arc<Context>,
+    request: ResignRequest,
+) -> Result<ResignResponse, Status> {
+    let leader = request.leader.ok_or(Error::LeaderNotGiven)?;
+    let resigned = contest::resign(context, &leader.key, leader.rev).await;
+    let header = resigned.map_err(unknown)?.header;
+    Ok(ResignResponse { header })
+}
