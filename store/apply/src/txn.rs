@@ -95,11 +95,12 @@ fn check_range(context: &Context<'_, '_, '_>, range: &RangeRequest) -> Result<()
 }
 
 fn check_put(context: &Context<'_, '_, '_>, put: &PutRequest) -> Result<(), ApplyError> {
+    check_lease(context.leases, put)?;
     let keeps = put.ignore_value || put.ignore_lease;
     if keeps && context.batch.key_meta(&put.key).is_none() {
         return Err(ApplyError::KeyNotFound);
     }
-    check_lease(context.leases, put)
+    Ok(())
 }
 
 fn execute(

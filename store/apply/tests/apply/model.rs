@@ -179,11 +179,11 @@ impl Writing<'_> {
                     return Err(ApplyError::FutureRevision);
                 }
                 Request::RequestPut(put) => {
+                    self.check_put(put)?;
                     let keeps = put.ignore_value || put.ignore_lease;
                     if keeps && !self.before.kvs.contains_key(&put.key) {
                         return Err(ApplyError::KeyNotFound);
                     }
-                    self.check_put(put)?;
                 }
                 Request::RequestTxn(inner) => self.check_list(inner, path)?,
                 _ => {}

@@ -96,9 +96,14 @@ fn a_txn_that_fails_leaves_nothing() {
         ignore_value: true,
         ..put_request("c", "")
     };
+    let both = PutRequest {
+        lease: 9,
+        ..keeps.clone()
+    };
     let cases = [
         (future, ApplyError::FutureRevision),
         (bad_lease, ApplyError::LeaseNotFound),
+        (Request::RequestPut(both), ApplyError::LeaseNotFound),
         (Request::RequestPut(keeps), ApplyError::KeyNotFound),
     ];
     for (bad, error) in cases {

@@ -19,7 +19,33 @@ pub fn request(of: &mut Generator, world: &World) -> Request {
         2 => nested(of, DEEPEST),
         _ => random(of, world, 0),
     };
+    let mut txn = txn;
+    // See `deviations`: such a put may find its key deleted.
+    if deletes(&txn) {
+        keep_nothing(&mut txn);
+    }
     Request::Txn(txn)
+}
+
+fn deletes(txn: &pb::TxnRequest) -> bool {
+    let ops = txn.success.iter().chain(&txn.failure);
+    ops.filter_map(|op| op.request.as_ref()).any(|op| match op {
+        Arm::RequestDeleteRange(_) => true,
+        Arm::RequestTxn(inner) => deletes(inner),
+        _ => false,
+    })
+}
+
+/// Takes `ignore_value` and `ignore_lease` from every put.
+fn keep_nothing(txn: &mut pb::TxnRequest) {
+    let ops = txn.success.iter_mut().chain(&mut txn.failure);
+    for op in ops.filter_map(|op| op.request.as_mut()) {
+        match op {
+            Arm::RequestPut(put) => (put.ignore_value, put.ignore_lease) = (false, false),
+            Arm::RequestTxn(inner) => keep_nothing(inner),
+            _ => {}
+        }
+    }
 }
 
 fn random(of: &mut Generator, world: &World, depth: usize) -> pb::TxnRequest {

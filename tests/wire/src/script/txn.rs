@@ -243,7 +243,13 @@ async fn all_or_nothing(p: &mut Player) -> Played {
         ignore_value: true,
         ..put_fields("none", "")
     }));
-    for bad in [at(3), at(100), leased, kept] {
+    // Of two reasons the lease is told.
+    let leased_and_kept = op(Arm::RequestPut(pb::PutRequest {
+        lease: 99,
+        ignore_value: true,
+        ..put_fields("none", "")
+    }));
+    for bad in [at(3), at(100), leased, kept, leased_and_kept] {
         p.txn(then(vec![put("x"), bad.clone()])).await?;
         p.txn(then(vec![
             put("x"),
