@@ -1,3 +1,4 @@
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -22,9 +23,9 @@ const PACE: Duration = Duration::from_millis(5);
 pub async fn run(site: &Site, tally: &mut Tally) {
     let since = Instant::now();
     let outcome = async {
-        let load =
-            Load::start(site, config(&site.trusted(), Some(&site.client), &[b"h2"])?).await?;
-        leaf(site, &site.clients).await.context("leaf")?;
+        let trusting = config(&site.trusted(), Some(&site.client), &[b"h2"])?;
+        let load = Load::start(site, trusting.clone()).await?;
+        leaf(site, &site.clients, &trusting).await.context("leaf")?;
         revocation(site).await.context("revocation list")?;
         load.stop().await.context("load")
     };
@@ -48,20 +49,30 @@ pub async fn run(site: &Site, tally: &mut Tally) {
     }
 }
 
-/// New certificates for all members; a new connection sees them.
-async fn leaf(site: &Site, authority: &Authority) -> Result<()> {
-    let trusting = config(&site.trusted(), Some(&site.client), &[b"h2"])?;
-    let port = site.peers[0].client_port;
-    let before = shown(port, &trusting).await?;
-    let counts = reloads(site, "client").await?;
+/// New certificates for all members; new connections see them.
+async fn leaf(site: &Site, authority: &Authority, trusting: &Arc<ClientConfig>) -> Result<()> {
+    let mut before = Vec::new();
     for peer in &site.peers {
+        before.push(shown(peer.client_port, trusting).await?);
         authority.write(site.dir(), &peer.name, &Leaf::default())?;
     }
-    loaded(site, "client", &counts).await?;
-    match shown(port, &trusting).await? == before {
-        true => bail!("the old certificate is still shown"),
-        false => Ok(()),
+    for (peer, before) in site.peers.iter().zip(before) {
+        let changed = || async { Ok(shown(peer.client_port, trusting).await? != before) };
+        until("another certificate is shown", changed).await?;
     }
+    Ok(())
+}
+
+/// Asks until it is so.
+async fn until<F: Future<Output = Result<bool>>>(what: &str, holds: impl Fn() -> F) -> Result<()> {
+    let deadline = Instant::now() + RELOAD_WAIT;
+    while !holds().await? {
+        if Instant::now() > deadline {
+            bail!("not within {RELOAD_WAIT:?}: {what}");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// The certificate that a member shows.
@@ -76,17 +87,12 @@ async fn shown(port: u16, config: &Arc<ClientConfig>) -> Result<Vec<u8>> {
 
 /// A client that is in is put out, and does not come in again.
 async fn revocation(site: &Site) -> Result<()> {
-    let pair = site
-        .clients
-        .write(site.dir(), "later", &client_leaf(REVOKED_LATER))?;
-    let connected = connected(site, &pair).await?;
-    let counts = reloads(site, "client").await?;
-    replace(
-        &site.path("clients.crl"),
-        &site.clients.revoke(&[REVOKED_LATER])?,
-    )?;
-    loaded(site, "client", &counts).await?;
-    cut_off(site, &pair, &connected).await
+    let leaf = client_leaf(REVOKED_LATER);
+    let pair = site.clients.write(site.dir(), "later", &leaf)?;
+    let open = connected(site, &pair).await?;
+    let list = site.clients.revoke(&[REVOKED_LATER])?;
+    replace(&site.path("clients.crl"), &list)?;
+    cut_off(site, &pair, &open).await
 }
 
 async fn connected(site: &Site, pair: &Pair) -> Result<Channel> {
@@ -96,16 +102,12 @@ async fn connected(site: &Site, pair: &Pair) -> Result<Channel> {
     Ok(channel)
 }
 
-/// Neither the open connection nor a new one serves this client.
+/// Neither the open connection nor a new one serves this client any more.
 async fn cut_off(site: &Site, pair: &Pair, open: &Channel) -> Result<()> {
-    // The connection is closed when its task next runs.
-    let deadline = Instant::now() + RELOAD_WAIT;
-    while put(open, "rotation/after").await.is_ok() {
-        if Instant::now() > deadline {
-            bail!("an open connection goes on");
-        }
-        tokio::time::sleep(LOOK).await;
-    }
+    until("the open connection ends", || async {
+        Ok(put(open, "rotation/after").await.is_err())
+    })
+    .await?;
     match connected(site, pair).await {
         Ok(_) => bail!("a new connection is let in"),
         Err(_) => Ok(()),
@@ -116,60 +118,26 @@ async fn cut_off(site: &Site, pair: &Pair, open: &Channel) -> Result<()> {
 async fn authority(site: &Site) -> Result<usize> {
     let new = Authority::new("clients anew")?;
     let trusted = site.trusted();
-    let counts = reloads(site, "client").await?;
     replace(&trusted, &(site.clients.pem() + &new.pem()))?;
-    // A list of the old CA says nothing of the new one, and stays.
-    loaded(site, "client", &counts).await?;
     let old = connected(site, &site.client).await?;
     let pair = new.write(site.dir(), "anew", &client_leaf(1))?;
-    let load = Load::start(site, config(&trusted, Some(&pair), &[b"h2"])?).await?;
-    leaf_by(site, &new).await?;
-    let counts = reloads(site, "client").await?;
+    let trusting = config(&trusted, Some(&pair), &[b"h2"])?;
+    for peer in &site.peers {
+        let let_in = || async {
+            let Ok(channel) = channel(peer.client_port, trusting.clone()).await else {
+                return Ok(false);
+            };
+            Ok(put(&channel, "rotation/anew").await.is_ok())
+        };
+        until("the new CA is trusted", let_in).await?;
+    }
+    let load = Load::start(site, trusting.clone()).await?;
+    leaf(site, &new, &trusting).await?;
     replace(&trusted, &new.pem())?;
     replace(&site.path("clients.crl"), &new.revoke(&[])?)?;
-    loaded(site, "client", &counts).await?;
     cut_off(site, &site.client, &old).await?;
     load.stop().await
 }
-
-/// Certificates of another CA; who trusts both sees no difference.
-async fn leaf_by(site: &Site, authority: &Authority) -> Result<()> {
-    let counts = reloads(site, "client").await?;
-    for peer in &site.peers {
-        authority.write(site.dir(), &peer.name, &Leaf::default())?;
-    }
-    loaded(site, "client", &counts).await
-}
-
-async fn reloads(site: &Site, side: &str) -> Result<Vec<f64>> {
-    let sample = format!("mainstay_tls_reloads_total{{side=\"{side}\"}}");
-    let mut counts = Vec::new();
-    for member in 0..site.peers.len() {
-        counts.push(site.metric(member, &sample).await?);
-    }
-    Ok(counts)
-}
-
-/// Waits until every member has read its files anew, and for as long as it goes on doing so: a look
-/// may have fallen between two of the files written.
-async fn loaded(site: &Site, side: &str, before: &[f64]) -> Result<()> {
-    let deadline = Instant::now() + RELOAD_WAIT;
-    loop {
-        let now = reloads(site, side).await?;
-        if now.iter().zip(before).all(|(now, before)| now > before) {
-            // One more look than the members take, so that none of them is half-way.
-            tokio::time::sleep(2 * RELOAD_INTERVAL).await;
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            bail!("files were not read anew: {before:?}, {now:?}");
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// How often members look at their files.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Requests of a valid client to every member: on connections that stay, and each now and then on
 /// a new one.

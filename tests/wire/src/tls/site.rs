@@ -32,25 +32,26 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts them and waits until each says that it is ready.
-    pub async fn start(binary: &Path) -> Result<Site> {
-        let dir = directory()?;
+    fn empty() -> Result<Site> {
+        let dir = tempfile::Builder::new().prefix("mainstay-tls-").tempdir()?;
         let (clients, members) = (Authority::new("clients")?, Authority::new("members")?);
-        replace(&dir.path().join("clients.ca"), &clients.pem())?;
-        replace(&dir.path().join("members.ca"), &members.pem())?;
-        replace(
-            &dir.path().join("clients.crl"),
-            &clients.revoke(&[REVOKED])?,
-        )?;
         let client = clients.write(dir.path(), "client", &client_leaf(1))?;
-        let mut site = Site {
+        Ok(Site {
             clients,
             members,
             peers: Vec::new(),
             metrics: Vec::new(),
             client,
             dir,
-        };
+        })
+    }
+
+    /// Starts them and waits until each says that it is ready.
+    pub async fn start(binary: &Path) -> Result<Site> {
+        let mut site = Site::empty()?;
+        replace(&site.path("clients.ca"), &site.clients.pem())?;
+        replace(&site.path("members.ca"), &site.members.pem())?;
+        replace(&site.path("clients.crl"), &site.clients.revoke(&[REVOKED])?)?;
         for number in 0..3 {
             let name = format!("m{number}");
             site.clients
@@ -181,24 +182,10 @@ pub fn client_leaf(serial: u64) -> Leaf {
 
 /// Members that make their own certificates.
 pub async fn automatic(binary: &Path) -> Result<Site> {
-    let dir = directory()?;
-    let (clients, members) = (Authority::new("unused")?, Authority::new("unused")?);
-    let client = clients.write(dir.path(), "unused", &client_leaf(1))?;
-    let mut site = Site {
-        clients,
-        members,
-        peers: Vec::new(),
-        metrics: Vec::new(),
-        client,
-        dir,
-    };
+    let mut site = Site::empty()?;
     let flags = ["--auto-tls", "--peer-auto-tls"].map(str::to_owned);
     site.spawn(binary, |_, _| flags.to_vec()).await?;
     Ok(site)
-}
-
-fn directory() -> Result<TempDir> {
-    Ok(tempfile::Builder::new().prefix("mainstay-tls-").tempdir()?)
 }
 
 /// Whether the member serves: its check of a linearizable read passes.
