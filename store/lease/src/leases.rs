@@ -94,12 +94,9 @@ impl Leases {
         self.0.lessor.read().keys(id)
     }
 
-    pub fn len(&self) -> usize {
-        self.0.lessor.read().len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.lessor.read().is_empty()
+    /// How many there are; `None` while a batch is applied, which may take its time.
+    pub fn count(&self) -> Option<usize> {
+        Some(self.0.lessor.try_read()?.len())
     }
 }
 

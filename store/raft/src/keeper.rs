@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mainstay_apply::View;
 use mainstay_mvcc::Store;
+use mainstay_wal::Wal;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::applied;
@@ -24,9 +25,12 @@ pub struct Limits {
     /// Entries kept behind the applied index for followers that lag (etcd's
     /// `--snapshot-catchup-entries`); beyond it they get a snapshot.
     pub catchup_entries: u64,
+    /// Bytes of segments beyond which the log is cut, whatever the number of its entries: large ones
+    /// would fill the disk before there were enough of them.
+    pub log_bytes_max: u64,
 }
 
-pub async fn keep(raft: Raft, view: View, pins: Arc<Pins>, limits: Limits) {
+pub async fn keep(raft: Raft, view: View, wal: Wal, pins: Arc<Pins>, limits: Limits) {
     let mut ticks = interval(LOOK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut purged = 0_u64;
@@ -38,7 +42,8 @@ pub async fn keep(raft: Raft, view: View, pins: Arc<Pins>, limits: Limits) {
         let Some(mut flushed) = flushed_index(&store).await else {
             continue;
         };
-        if applied.saturating_sub(flushed) > limits.unflushed_entries_max {
+        let surplus = wal.surplus(limits.log_bytes_max).unwrap_or(0).min(applied);
+        if applied.saturating_sub(flushed) > limits.unflushed_entries_max || surplus > flushed {
             let flushing = store.clone();
             let done = tokio::task::spawn_blocking(move || flushing.flush()).await;
             if let Ok(Err(error)) = done {
@@ -47,10 +52,16 @@ pub async fn keep(raft: Raft, view: View, pins: Arc<Pins>, limits: Limits) {
             }
             flushed = flushed_index(&store).await.unwrap_or(flushed);
         }
-        let upto = flushed.min(applied.saturating_sub(limits.catchup_entries));
+        let upto = applied.saturating_sub(limits.catchup_entries).max(surplus);
+        let upto = upto.min(flushed);
         let upto = upto.min(pins.lowest().unwrap_or(upto));
-        // Purging less than a tenth of what is kept is not worth the records it writes.
-        if upto <= purged.saturating_add(limits.catchup_entries / 10) {
+        // Purging less than a tenth of what is kept is not worth the records it writes, unless it
+        // gives segments back.
+        let worth = match surplus > purged {
+            true => 0,
+            false => limits.catchup_entries / 10,
+        };
+        if upto <= purged.saturating_add(worth) {
             continue;
         }
         match cut(&raft, upto).await {

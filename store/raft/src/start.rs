@@ -89,7 +89,8 @@ pub enum StartError {
 pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError> {
     let state = parts.wal.state();
     let formed = state.last.is_some() || state.vote.is_some() || parts.view.applied_index() > 0;
-    let log = Log::new(parts.wal).map_err(StartError::Log)?;
+    let wal = parts.wal;
+    let log = Log::new(wal.clone()).map_err(StartError::Log)?;
     let machine = Machine::new(
         parts.applier,
         parts.store,
@@ -125,7 +126,13 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
         scratch: settings.scratch_dir.clone(),
         stop: stop.clone(),
     });
-    let mut tasks = core.spawn(settings.keeper, &parts.view, &parts.leases, &parts.term);
+    let mut tasks = core.spawn(
+        settings.keeper,
+        wal,
+        &parts.view,
+        &parts.leases,
+        &parts.term,
+    );
     for listener in parts.peer_listeners {
         tasks.push(tokio::spawn(accept(listener, service.clone())).abort_handle());
     }
@@ -235,6 +242,7 @@ impl Core {
     fn spawn(
         &self,
         limits: keeper::Limits,
+        wal: Wal,
         view: &View,
         leases: &Leases,
         term: &Arc<AtomicU64>,
@@ -242,7 +250,13 @@ impl Core {
         let (leadership, proposer) = (self.leadership.clone(), self.proposer.clone());
         let follow = follow(leadership.clone(), leases.clone(), term.clone());
         let expire = lease::expire(leadership, leases.clone(), proposer.clone());
-        let keep = keeper::keep(self.raft.clone(), view.clone(), self.pins.clone(), limits);
+        let keep = keeper::keep(
+            self.raft.clone(),
+            view.clone(),
+            wal,
+            self.pins.clone(),
+            limits,
+        );
         vec![
             tokio::spawn(self.read_index.clone().run()).abort_handle(),
             tokio::spawn(proposer.run()).abort_handle(),

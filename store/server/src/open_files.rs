@@ -2,30 +2,31 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for RocksDB's files (1024), the log, the peers' connections and whatever else is opened:
-/// a member whose clients take the last descriptor could not begin its next log segment, and would
-/// have to stop.
-const RESERVE: u64 = 2048;
+/// Kept for RocksDB's files (1024 a database, and two of them while a snapshot is installed), peers'
+/// handshakes (1000) and connections (256), and the log: a member whose clients take the last
+/// descriptor could not begin its next log segment, and would have to stop.
+const RESERVE: u64 = 4096;
 
-/// Raises the soft limit to the hard one, as Go does for etcd, and returns how many client
-/// connections fit beside everything else; at least a quarter of the limit.
-pub fn connections_max() -> usize {
+/// Raises the soft limit to the hard one, as Go does for etcd. Called before anything is opened.
+pub fn raise() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    let current = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => raised.current,
-        Err(error) => {
-            tracing::warn!(%error, "the limit of open files could not be raised");
-            limit.current
-        }
-    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => tracing::info!(open_files = limit.maximum, "limits of this process"),
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+    }
+}
+
+/// How many client connections fit beside everything else; at least a quarter of the limit.
+pub fn connections_max() -> usize {
     // No limit at all is said by `None`.
-    let fits = current.map_or(u64::MAX, |files| {
-        files.saturating_sub(RESERVE).max(files / 4)
-    });
-    tracing::info!(open_files = current, "limits of this process");
+    let fits = getrlimit(Resource::Nofile)
+        .current
+        .map_or(u64::MAX, |files| {
+            files.saturating_sub(RESERVE).max(files / 4)
+        });
     usize::try_from(fits).unwrap_or(usize::MAX)
 }

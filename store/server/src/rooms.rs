@@ -26,6 +26,10 @@ use crate::tls::Sides;
 /// second.
 const UNFLUSHED_SNAPSHOT_COUNTS: u64 = 10;
 
+/// The log's length on disk: four segments, and the spare ones beside them. Entries of the usual size
+/// reach the limits of their number long before.
+const LOG_BYTES_MAX: u64 = 4 * mainstay_wal::SEGMENT_BYTES;
+
 /// What is open, and what raft is to be started with.
 pub struct Rooms {
     pub identity: Identity,
@@ -137,6 +141,7 @@ fn raft_settings(
                 .snapshot_count
                 .saturating_mul(UNFLUSHED_SNAPSHOT_COUNTS),
             catchup_entries: settings.catchup_entries,
+            log_bytes_max: LOG_BYTES_MAX,
         },
         store,
         scratch_dir: dir.transfer.clone(),

@@ -10,10 +10,11 @@ use mainstay_watch::Hub;
 use crate::data_dir::DataDir;
 use crate::rooms::{self, Rooms};
 use crate::settings::Settings;
-use crate::{cluster_version, compactor, listeners, logging, notify, stop, tls};
+use crate::{cluster_version, compactor, listeners, logging, notify, open_files, stop, tls};
 
 /// Runs the member until it is told to stop or can no longer keep its promises.
 pub async fn run(settings: Settings) -> Result<()> {
+    open_files::raise();
     tls::check(&settings)?;
     let dir = DataDir::open(&settings.data_dir, settings.wal_dir.as_deref())?;
     let sides = tls::open(&settings)?;

@@ -10,8 +10,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::error::Refused;
 use crate::session::Session;
 
-/// Reads fail with [`Refused`] inside from the moment on at which the certificate of the other side
-/// no longer verifies. Every user of a connection waits for reads, so this ends all of them.
+/// Reads and writes fail with [`Refused`] inside from the moment on at which the certificate of the
+/// other side no longer verifies. Writes too: who only writes, because a request is there that it has
+/// not read yet, would go on for ever.
 pub struct Guarded<S> {
     stream: S,
     ended: Pin<Box<dyn Future<Output = Refused> + Send + Sync>>,
@@ -28,22 +29,25 @@ impl<S> Guarded<S> {
     }
 }
 
+impl<S> Guarded<S> {
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        let Poll::Ready(refused) = self.ended.as_mut().poll(context) else {
+            return Ok(());
+        };
+        tracing::warn!(reason = %refused, "an open connection is cut off");
+        // A future that has ended must not be asked again.
+        self.ended = Box::pin(std::future::ready(refused.clone()));
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, refused))
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Poll::Ready(refused) = self.ended.as_mut().poll(context) {
-            tracing::warn!(reason = %refused, "an open connection is cut off");
-            // A future that has ended must not be asked again.
-            let again = refused.clone();
-            self.ended = Box::pin(std::future::ready(again));
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                refused,
-            )));
-        }
+        self.check(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -54,10 +58,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -70,6 +76,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
+use rustls::client::Resumption;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig};
@@ -142,6 +144,10 @@ impl Now {
             .with_single_cert(chain, key)
             .map_err(|error| misfit(&material.own, &error))?;
         server.alpn_protocols.clone_from(&policy.alpn);
+        // A session that is resumed shows no certificate: one that has expired or been revoked
+        // since would be let in.
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
         let client = match &of_servers {
             Some(verifier) => Some(Arc::new(dialling(material, policy, &provider, verifier)?)),
             None => None,
@@ -174,6 +180,7 @@ fn dialling(
         .with_client_auth_cert(chain, key)
         .map_err(|error| misfit(pair, &error))?;
     config.alpn_protocols.clone_from(&policy.alpn);
+    config.resumption = Resumption::disabled();
     Ok(config)
 }
 

@@ -105,6 +105,19 @@ impl Index {
         }
     }
 
+    /// The last entry before the newest segments that together take no more than `bytes`; `None` if
+    /// all of them do.
+    pub fn surplus(&self, bytes: u64) -> Option<u64> {
+        let mut taken = 0_u64;
+        for (at, run) in self.runs.iter().enumerate().rev() {
+            taken = taken.saturating_add(run.segment.header.capacity);
+            if taken > bytes {
+                return self.runs.get(at + 1)?.first.checked_sub(1);
+            }
+        }
+        None
+    }
+
     pub fn len(&self) -> usize {
         self.places.len()
     }

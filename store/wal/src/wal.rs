@@ -215,6 +215,12 @@ impl Wal {
         Ok(state.view.id_of(index))
     }
 
+    /// The last of the entries that make the log longer than `bytes`, by whole segments; `None` if it
+    /// is not longer. The newest segment counts whole, and is never part of the surplus.
+    pub fn surplus(&self, bytes: u64) -> Option<u64> {
+        self.0.shared.state.lock().index.surplus(bytes)
+    }
+
     /// The failure that stopped the log, if one has. The process must stop then.
     pub fn poisoned(&self) -> Option<Error> {
         self.0.shared.state.lock().poisoned.clone()

@@ -14,8 +14,9 @@ use std::{
 
 use anyhow::{Context, bail};
 
-/// Size of a member's file system in a chaos run. The file is sparse.
-pub const IMAGE_MIB: u64 = 256;
+/// Size of a member's file system in a chaos run: six segments of the log at most, and a store that
+/// grows for as long as the run lasts. The file is sparse.
+pub const IMAGE_MIB: u64 = 1024;
 
 /// Seconds between journal commits that nobody asked for: longer than a run, so that what the
 /// server did not sync is not made durable by chance.

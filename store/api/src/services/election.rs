@@ -33,12 +33,19 @@ async fn win(context: &Arc<Context>, request: CampaignRequest) -> Result<Campaig
     if entry.held.is_some_and(|held| held.value != request.value) {
         proclaimed(context, &key, rev, request.value, lease).await?;
     }
+    let mut header = entry.header;
     if !entry.first {
         contender.turn().await?;
+        // Its lease may have ended while it waited, and then somebody else leads.
+        let (now, stands) = contender.stands().await?;
+        if !stands {
+            return Err(Error::SessionExpired.into());
+        }
+        header = now;
     }
     contender.keep();
     Ok(CampaignResponse {
-        header: entry.header,
+        header,
         leader: Some(LeaderKey {
             name: request.name,
             key,

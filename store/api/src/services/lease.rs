@@ -120,7 +120,10 @@ pub async fn time_to_live(
     };
     if request.keys && ttl >= 0 {
         context.read_barrier().await?;
-        response.keys = context.leases.keys(request.id).unwrap_or_default();
+        // Waits for a batch that is being applied, and may list any number of keys.
+        let leases = context.leases.clone();
+        let keys = context.scan(move |_| Ok(leases.keys(request.id)));
+        response.keys = keys.await?.unwrap_or_default();
     }
     response.header = Some(context.header());
     Ok(response)

@@ -14,7 +14,6 @@ use mainstay_mvcc::Store;
 use mainstay_proto::etcdserverpb::{SnapshotRequest, SnapshotResponse};
 use mainstay_snapshot::{Cancel, export, trailer::Sum};
 use prost::Message;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 use super::leader;
@@ -65,8 +64,6 @@ struct Backup {
     bytes: u64,
     sent: u64,
     sum: Sum,
-    /// The place among those that are under way at once.
-    _place: OwnedSemaphorePermit,
 }
 
 /// Ends the work on the pool when the stream is dropped.
@@ -87,6 +84,8 @@ async fn build(context: &Context) -> Result<Backup, Status> {
     let cancel = CancelOnDrop(Cancel::default());
     let watched = cancel.0.clone();
     let backup = on_pool(move || {
+        // Given back once the file is there: a client that takes its time keeps nobody waiting.
+        let _place = place;
         let file = tempfile::tempfile_in(&scratch)?;
         let file = export(&store, file, &watched)?;
         let bytes = file.metadata()?.len();
@@ -95,7 +94,6 @@ async fn build(context: &Context) -> Result<Backup, Status> {
             bytes,
             sent: 0,
             sum: Sum::default(),
-            _place: place,
         })
     })
     .await?;

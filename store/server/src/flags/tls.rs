@@ -64,6 +64,13 @@ pub fn peer(values: &mut Values, urls: &[ListenUrl]) -> Result<Option<TlsSetting
     };
     let policy = &mut settings.policy;
     policy.allowed_cns = names(values, "peer-cert-allowed-cn");
+    let trusts =
+        matches!(&settings.certificate, TlsCertificate::Files(files) if files.trusted_ca.is_some());
+    if !policy.allowed_cns.is_empty() && !trusts {
+        return Err(Refusal::new(
+            "--peer-cert-allowed-cn needs --peer-trusted-ca-file to verify certificates by",
+        ));
+    }
     policy.verify_source = !values.boolean("peer-skip-client-san-verification");
     if !policy.allowed_cns.is_empty() && !policy.allowed_hostnames.is_empty() {
         return Err(Refusal::new(
@@ -93,12 +100,12 @@ fn side(
             None => Ok(None),
         };
     };
+    // Kept all the same: members dial https with it.
     if first.is_none() {
         values.warnings.push(format!(
-            "no URL of this side is https: --{} and its like have no effect",
+            "no URL listened on is https: --{} and its like have no effect there",
             flags.cert
         ));
-        return Ok(None);
     }
     let policy = policy(values, flags, &certificate)?;
     Ok(Some(TlsSettings {
@@ -176,9 +183,16 @@ fn policy(values: &Values, flags: &Names, certificate: &TlsCertificate) -> Resul
             flags.cert_auth, flags.trusted_ca
         )));
     }
+    let allowed_hostnames = names(values, flags.allowed_hostname);
+    if !allowed_hostnames.is_empty() && !has_ca {
+        return Err(Refusal::new(format!(
+            "--{} needs --{} to verify certificates by",
+            flags.allowed_hostname, flags.trusted_ca
+        )));
+    }
     Ok(Policy {
         client_cert_auth,
-        allowed_hostnames: names(values, flags.allowed_hostname),
+        allowed_hostnames,
         min_version,
         max_version,
         cipher_suites,
@@ -241,7 +255,7 @@ mod tests {
         let auth = client_with(&["--cert-file=c", "--key-file=k", "--client-cert-auth"]);
         assert!(auth.unwrap_err().contains("--trusted-ca-file"));
         let plain = read(&["--cert-file=c", "--key-file=k"], &[]).unwrap();
-        assert!(plain.client_tls.is_none());
+        assert!(plain.listen_client.iter().all(|url| !url.tls));
         assert!(
             plain
                 .log
@@ -254,6 +268,7 @@ mod tests {
     #[test]
     fn versions_suites_and_names() {
         let policy = policy_with(&[
+            "--trusted-ca-file=ca",
             "--tls-min-version=TLS1.3",
             "--client-cert-allowed-hostname=a,b",
         ]);

@@ -40,10 +40,8 @@ impl NewDir {
         let given = new.data_dir.clone();
         let target = given.unwrap_or_else(|| PathBuf::from(format!("{}.etcd", new.name)));
         must_be_free(&target)?;
-        let mut building = target.clone().into_os_string();
-        building.push(format!(".new-{}", std::process::id()));
         let dir = NewDir {
-            building: PathBuf::from(building),
+            building: beside(&target)?,
             target,
             identity,
             applied: initial.founding_state(),
@@ -95,6 +93,16 @@ impl Drop for NewDir {
     }
 }
 
+/// Another name in the same directory, whether or not the given one ends with a slash.
+fn beside(target: &Path) -> Result<PathBuf> {
+    let Some(name) = target.file_name() else {
+        bail!("data-dir {target:?} has no name of its own");
+    };
+    let mut name = name.to_owned();
+    name.push(format!(".new-{}", std::process::id()));
+    Ok(parent(target).join(name))
+}
+
 fn must_be_free(target: &Path) -> Result<()> {
     let is_empty = match fs::read_dir(target) {
         Ok(mut entries) => entries.next().is_none(),
@@ -141,12 +149,15 @@ mod tests {
     fn a_directory_appears_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("a.etcd");
-        let abandoned = NewDir::begin(&new(&target)).unwrap();
+        // As a shell completes it.
+        let slashed = dir.path().join("a.etcd/");
+        let abandoned = NewDir::begin(&new(&slashed)).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         fs::create_dir(abandoned.store()).unwrap();
         drop(abandoned);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         fs::create_dir(&target).unwrap();
-        let whole = NewDir::begin(&new(&target)).unwrap();
+        let whole = NewDir::begin(&new(&slashed)).unwrap();
         fs::create_dir(whole.store()).unwrap();
         let identity = whole.identity();
         whole.finish().unwrap();

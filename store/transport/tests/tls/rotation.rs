@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mainstay_transport::{Accepted, Error, Files, Policy, Refused, Tls, self_signed};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use mainstay_pki::{Authority, Leaf, replace};
@@ -85,6 +85,8 @@ async fn a_revocation_ends_an_open_connection() {
     assert!(server.reload().unwrap());
     let ended = timeout(PATIENCE, end(&mut accepted)).await;
     assert_eq!(ended, Ok(Some(Refused::Revoked)));
+    let written = accepted.stream.write_all(b"late").await;
+    assert!(written.is_err(), "nothing more is sent to it either");
 }
 
 #[tokio::test]

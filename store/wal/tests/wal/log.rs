@@ -4,7 +4,9 @@ use bytes::Bytes;
 use mainstay_wal::{Error, Options, RECORD_BYTES_MAX, Wal};
 use tempfile::tempdir;
 
-use crate::support::{all, append, entries, entry, id, ignore, open, options, segments, wait};
+use crate::support::{
+    SEGMENT, all, append, entries, entry, id, ignore, open, options, segments, wait,
+};
 
 #[test]
 fn everything_is_there_after_a_restart() {
@@ -176,6 +178,27 @@ fn segments_roll_and_are_recycled_with_vote_and_positions() {
     assert_eq!(state.vote.as_deref(), Some(&b"vote"[..]));
     assert_eq!(state.committed.as_deref(), Some(&b"199"[..]));
     assert_eq!(state.recovered.cut, None);
+}
+
+#[test]
+fn what_is_longer_than_a_bound_is_told_by_whole_segments() {
+    let dir = tempdir().unwrap();
+    let wal = open(dir.path());
+    assert_eq!(wal.surplus(0), None, "an empty log is not too long");
+    // Some twenty entries a segment.
+    for index in 0..100 {
+        append(&wal, entries(1, index..index + 1, 3000));
+    }
+    let files = segments(dir.path()).len() as u64;
+    assert!(files > 3);
+    assert_eq!(wal.surplus(files * SEGMENT), None);
+    let one = wal.surplus((files - 1) * SEGMENT).unwrap();
+    let two = wal.surplus((files - 2) * SEGMENT).unwrap();
+    assert!(one < two && two < 99);
+    wait(|done| wal.purge(id(1, two), done)).unwrap();
+    assert_eq!(wal.surplus((files - 2) * SEGMENT), None);
+    // Not even a single segment is given up whole.
+    assert!(wal.surplus(0).is_some_and(|last| last < 99));
 }
 
 #[test]

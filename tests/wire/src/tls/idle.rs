@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -14,8 +15,19 @@ const CLOSE_WAIT: Duration = Duration::from_secs(60);
 /// A client that means it is served within this, however many do not.
 const SERVE_WAIT: Duration = Duration::from_secs(5);
 
+/// The usual soft limit is below what is opened here.
+fn raise_open_files() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, raised).context("raise the limit of open files")
+}
+
 /// Connections that never speak are closed, and meanwhile keep nobody out.
 pub async fn run(site: &Site) -> Result<()> {
+    raise_open_files()?;
     let port = site.peers[0].client_port;
     let mut idle = JoinSet::new();
     for _ in 0..CONNECTIONS {

@@ -9,8 +9,10 @@ pub fn write(context: &Context, text: &mut Text) {
     disk(context, text);
     keys(context, text);
     watches(context, text);
-    text.gauge("mainstay_leases", "Leases that are granted.")
-        .value(context.leases.len());
+    if let Some(count) = context.leases.count() {
+        text.gauge("mainstay_leases", "Leases that are granted.")
+            .value(count);
+    }
 }
 
 fn disk(context: &Context, text: &mut Text) {
