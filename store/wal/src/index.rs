@@ -111,8 +111,11 @@ impl Index {
         let mut taken = 0_u64;
         for (at, run) in self.runs.iter().enumerate().rev() {
             taken = taken.saturating_add(run.segment.header.capacity);
-            if taken > bytes {
-                return self.runs.get(at + 1)?.first.checked_sub(1);
+            // The newest segment is being written, however large it is.
+            if taken > bytes
+                && let Some(kept) = self.runs.get(at + 1)
+            {
+                return kept.first.checked_sub(1);
             }
         }
         None
