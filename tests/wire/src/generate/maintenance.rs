@@ -47,6 +47,15 @@ fn hash(of: &mut Generator, world: &World) -> Request {
     if uncertain && (revision <= world.compacted || world.compacted == world.revision) {
         revision = -1;
     }
+    // See `deviations`: for etcd a key put again there is not alive there.
+    let hashed = if revision == 0 {
+        world.revision
+    } else {
+        revision
+    };
+    if world.reborn.contains(&hashed) {
+        revision = -1;
+    }
     Request::HashKv(pb::HashKvRequest { revision })
 }
 
