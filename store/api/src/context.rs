@@ -26,7 +26,7 @@ use crate::{header, rights};
 pub const SERVER_VERSION: &str = "3.7.1";
 /// The version of the whole cluster, once it is decided.
 pub const CLUSTER_VERSION: &str = "3.7.0";
-/// The version of the data's shape, as etcd numbers it.
+/// The version of the data's shape before a cluster version is decided.
 pub const STORAGE_VERSION: &str = "3.7.0";
 
 /// The quota where none is given (etcd).
@@ -108,6 +108,12 @@ impl Context {
     /// The store of now. A snapshot from the leader replaces it, so it is asked for anew.
     pub fn store(&self) -> Store {
         self.view.store()
+    }
+
+    /// The version of the data's shape: it follows the cluster's (etcd).
+    pub fn storage_version(&self) -> String {
+        let decided = self.view.cluster_version();
+        decided.unwrap_or_else(|| STORAGE_VERSION.to_owned())
     }
 
     /// A header at the store's revision of now.

@@ -17,7 +17,8 @@ use crate::grpc::{self, Body, Call, Coding, MessageStream, Messages};
 use crate::metadata::{Caller, admit};
 use crate::rights::{self, Method, Presence, Row};
 use crate::services::{
-    auth, cluster, election, health, kv, lease, lock, maintenance, reflection, snapshot, watch,
+    auth, cluster, downgrade, election, health, kv, lease, lock, maintenance, reflection, snapshot,
+    watch,
 };
 
 /// Request bodies this server reads.
@@ -102,6 +103,7 @@ async fn route_rare<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
         Method::MemberList => exchange.unary(cluster::member_list).await,
         Method::Alarm => exchange.unary(maintenance::alarm).await,
         Method::Status => exchange.unary(maintenance::status).await,
+        Method::Downgrade => exchange.unary(downgrade::downgrade).await,
         Method::Defragment => exchange.unary(maintenance::defragment).await,
         Method::Hash => exchange.unary(maintenance::hash).await,
         Method::HashKv => exchange.unary(maintenance::hash_kv).await,

@@ -44,6 +44,9 @@ errors! {
     InvalidSortOption => InvalidArgument, "etcdserver: invalid sort option";
     MemberBadUrls => InvalidArgument, "etcdserver: given member URLs are invalid";
     RequestTooLarge => InvalidArgument, "etcdserver: request is too large";
+    WrongDowngradeFormat => InvalidArgument,
+        "etcdserver: wrong downgrade target version format";
+    InvalidDowngradeTarget => InvalidArgument, "etcdserver: invalid downgrade target version";
     UserEmpty => InvalidArgument, "etcdserver: user name is empty";
     AuthFailed => InvalidArgument,
         "etcdserver: authentication failed, invalid user ID or password";
@@ -60,6 +63,10 @@ errors! {
     NotLeader => FailedPrecondition, "etcdserver: not leader";
     NotSupportedForLearner => FailedPrecondition, "etcdserver: rpc not supported for learner";
     BadLeaderTransferee => FailedPrecondition, "etcdserver: bad leader transferee";
+    ClusterVersionUnavailable => FailedPrecondition,
+        "etcdserver: cluster version not found during downgrade";
+    DowngradeInProcess => FailedPrecondition,
+        "etcdserver: cluster has a downgrade job in progress";
     PermissionDenied => PermissionDenied, "etcdserver: permission denied";
     InvalidAuthToken => Unauthenticated, "etcdserver: invalid auth token";
     NoLeader => Unavailable, "etcdserver: no leader";
@@ -149,6 +156,8 @@ mod tests {
         (3, "invalid client api version"),
         (3, "invalid sort option"),
         (3, "request is too large"),
+        (3, "wrong downgrade target version format"),
+        (3, "invalid downgrade target version"),
         (3, "authentication failed, invalid user ID or password"),
         (11, "mvcc: required revision has been compacted"),
         (11, "mvcc: required revision is a future revision"),
@@ -162,6 +171,8 @@ mod tests {
         (9, "not leader"),
         (9, "rpc not supported for learner"),
         (9, "bad leader transferee"),
+        (9, "cluster version not found during downgrade"),
+        (9, "cluster has a downgrade job in progress"),
         (14, "no leader"),
         (14, "leader changed"),
         (14, "server stopped"),

@@ -135,7 +135,7 @@ rows! {
         HashKv "HashKV" Unary Root Refuses Here;
         Snapshot "Snapshot" ServerStream Root Serves Here;
         MoveLeader "MoveLeader" Unary Root Refuses Here;
-        Downgrade "Downgrade" Unary Root Refuses Missing;
+        Downgrade "Downgrade" Unary Root Refuses Here;
     }
     "etcdserverpb.Auth" {
         AuthEnable "AuthEnable" Unary Root Refuses Here;

@@ -237,6 +237,7 @@ fn dispatch(
         Body::Alarm(request) => alarm::apply(context, request),
         Body::Publish(request) => publish::attributes(context, members, request),
         Body::ClusterVersion(request) => publish::cluster_version(context, members, request),
+        Body::Downgrade(request) => publish::downgrade(context, members, request),
     }
 }
 

@@ -1,10 +1,11 @@
-//! What members tell about themselves, and the cluster version they agree on.
+//! What members tell about themselves, the cluster version they agree on, and the one they are asked
+//! to go down to.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use mainstay_mvcc::Store;
-use mainstay_proto::entry::{ClusterVersion, Publish};
+use mainstay_proto::entry::{ClusterVersion, Downgrade, Publish};
 
 use crate::{Attributes, Error, Outcome, View, context::Context, error::Failure, rows};
 
@@ -13,6 +14,7 @@ use crate::{Attributes, Error, Outcome, View, context::Context, error::Failure, 
 pub(crate) struct Members {
     attributes: HashMap<u64, Attributes>,
     cluster_version: Option<String>,
+    downgrade_target: Option<String>,
     changed: bool,
 }
 
@@ -42,6 +44,21 @@ pub(crate) fn cluster_version(
     Ok(Outcome::Done)
 }
 
+/// Begins a downgrade job or ends it. What it means is up to those who decide the cluster version.
+pub(crate) fn downgrade(
+    context: &mut Context<'_, '_, '_>,
+    members: &mut Members,
+    request: &Downgrade,
+) -> Result<Outcome, Failure> {
+    let target = Some(request.target_version.clone()).filter(|target| !target.is_empty());
+    let text = target.clone().map(Bytes::from);
+    let key = Bytes::from_static(rows::DOWNGRADE);
+    context.batch.put_meta(key, text);
+    members.downgrade_target = target;
+    members.changed = true;
+    Ok(Outcome::Done)
+}
+
 impl Members {
     pub(crate) fn load(store: &Store) -> Result<Members, Error> {
         let mut members = Members::default();
@@ -49,7 +66,10 @@ impl Members {
             members.insert(rows::member_of(&key, value)?);
         }
         if let Some(text) = store.meta(rows::CLUSTER_VERSION)? {
-            members.cluster_version = Some(rows::cluster_version_of(&text)?);
+            members.cluster_version = Some(rows::version_of(&text)?);
+        }
+        if let Some(text) = store.meta(rows::DOWNGRADE)? {
+            members.downgrade_target = Some(rows::version_of(&text)?);
         }
         Ok(members)
     }
@@ -57,7 +77,7 @@ impl Members {
     /// Lets readers see it.
     pub(crate) fn show(&self, view: &View) {
         view.set_attributes(self.attributes.clone());
-        view.set_cluster_version(self.cluster_version.clone());
+        view.set_versions(self.cluster_version.clone(), self.downgrade_target.clone());
     }
 
     /// Whether something changed since the last call.

@@ -101,7 +101,7 @@ fn writes(body: &Body) -> bool {
         | Body::Compact(_)
         | Body::LeaseGrant(_)
         | Body::LeaseRevoke(_) => true,
-        Body::Alarm(_) | Body::Publish(_) | Body::ClusterVersion(_) => false,
+        Body::Alarm(_) | Body::Publish(_) | Body::ClusterVersion(_) | Body::Downgrade(_) => false,
     }
 }
 

@@ -13,6 +13,8 @@ pub const ALARMS: &[u8] = b"alarm/";
 pub const MEMBERS: &[u8] = b"member/";
 /// Row of the cluster version: its text.
 pub const CLUSTER_VERSION: &[u8] = b"cluster_version";
+/// Row of a downgrade job: the version to go down to, as text. Absent while there is none.
+pub const DOWNGRADE: &[u8] = b"downgrade";
 
 /// Key of an alarm's row.
 pub fn alarm(kind: i32, member: u64) -> Bytes {
@@ -46,9 +48,9 @@ pub fn member_of(key: &[u8], value: Bytes) -> Result<Publish, Error> {
     Publish::decode(value).map_err(|error| corrupt(format!("member record {key:02x?}: {error}")))
 }
 
-/// The text of the cluster version's row.
-pub fn cluster_version_of(value: &[u8]) -> Result<String, Error> {
-    String::from_utf8(value.to_vec()).map_err(|_| corrupt("cluster version is no text".to_owned()))
+/// The text of a row that holds a version.
+pub fn version_of(value: &[u8]) -> Result<String, Error> {
+    String::from_utf8(value.to_vec()).map_err(|_| corrupt("a version is no text".to_owned()))
 }
 
 fn corrupt(what: String) -> Error {
@@ -77,6 +79,6 @@ mod tests {
         let (key, value) = member(&published);
         assert_eq!(member_of(&key, value.clone()).unwrap(), published);
         assert!(member_of(&key, value.slice(..value.len() - 1)).is_err());
-        assert!(cluster_version_of(&[0xff]).is_err());
+        assert!(version_of(&[0xff]).is_err());
     }
 }

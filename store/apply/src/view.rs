@@ -30,6 +30,7 @@ struct Tables {
     alarms: Vec<AlarmMember>,
     attributes: HashMap<u64, Attributes>,
     cluster_version: Option<String>,
+    downgrade_target: Option<String>,
 }
 
 impl View {
@@ -40,6 +41,7 @@ impl View {
             alarms: Vec::new(),
             attributes,
             cluster_version: None,
+            downgrade_target: None,
         };
         let (applied, _) = watch::channel(LogPosition { term: 0, index: 0 });
         View(Arc::new(Shared {
@@ -66,6 +68,11 @@ impl View {
     /// The replicated cluster version, once one is decided.
     pub fn cluster_version(&self) -> Option<String> {
         self.0.tables.read().cluster_version.clone()
+    }
+
+    /// The version a downgrade job goes down to; `None` while there is no such job.
+    pub fn downgrade_target(&self) -> Option<String> {
+        self.0.tables.read().downgrade_target.clone()
     }
 
     /// Index of the last entry whose effects can be read; 0 before the first.
@@ -97,8 +104,10 @@ impl View {
         self.0.tables.write().attributes = attributes;
     }
 
-    pub(crate) fn set_cluster_version(&self, version: Option<String>) {
-        self.0.tables.write().cluster_version = version;
+    pub(crate) fn set_versions(&self, cluster: Option<String>, downgrade_target: Option<String>) {
+        let mut tables = self.0.tables.write();
+        tables.cluster_version = cluster;
+        tables.downgrade_target = downgrade_target;
     }
 
     pub(crate) fn set_applied(&self, position: LogPosition) {

@@ -7,6 +7,7 @@
 mod access;
 mod check;
 pub mod cluster;
+mod config_file;
 mod env;
 mod gates;
 mod go;
@@ -81,7 +82,13 @@ fn read(
         line::Line::Version => return Ok(Asked::Text(help::version())),
         line::Line::Values(values) => values,
     };
-    env::read(&mut values, environment)?;
+    let environment: Vec<(String, String)> = environment.collect();
+    let file = config_file::asked_for(&values, &environment);
+    if let Some(path) = file {
+        values = config_file::instead_of(&values, &path)?;
+    } else {
+        env::read(&mut values, environment.into_iter())?;
+    }
     Ok(Asked::Settings(Box::new(check::settings(values)?)))
 }
 

@@ -65,7 +65,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         let clients = listeners::serve(client_listeners, metrics_listeners, &context);
         let compacting = compactor::run(settings.auto_compaction, node.clone(), view.clone());
         tokio::spawn(compacting);
-        tokio::spawn(cluster_version::decide(node.clone(), view.clone()));
+        tokio::spawn(cluster_version::keep(node.clone(), view.clone()));
         tracing::info!(
             member = format!("{:x}", identity.member),
             cluster = format!("{:x}", identity.cluster),

@@ -9,6 +9,7 @@ use mainstay_lease::row as lease_row;
 use mainstay_mvcc::{Frozen, Store};
 use mainstay_proto::etcdserverpb::AlarmMember;
 use prost::Message;
+use serde::Serialize;
 
 use crate::bbolt::Writer;
 use crate::{Auth, Error, raft_state::RaftState, revision::Revision, schema};
@@ -100,9 +101,36 @@ fn alarms(store: &Frozen<'_>) -> Result<Vec<Row>, Error> {
 }
 
 fn cluster(store: &Frozen<'_>) -> Result<Vec<Row>, Error> {
-    let version = store.meta(rows::CLUSTER_VERSION)?;
-    let row = |version: bytes::Bytes| (schema::CLUSTER_VERSION.to_vec(), version.to_vec());
-    Ok(version.into_iter().map(row).collect())
+    let mut out = Vec::new();
+    if let Some(version) = store.meta(rows::CLUSTER_VERSION)? {
+        out.push((schema::CLUSTER_VERSION.to_vec(), version.to_vec()));
+    }
+    if let Some(target) = store.meta(rows::DOWNGRADE)? {
+        let job = DowngradeRow {
+            target_version: rows::version_of(&target)?,
+            enabled: true,
+        };
+        let job = serde_json::to_vec(&job).map_err(json)?;
+        out.push((schema::DOWNGRADE.to_vec(), job));
+    }
+    Ok(out)
+}
+
+/// A downgrade job as etcd keeps it.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct DowngradeRow {
+    target_version: String,
+    enabled: bool,
+}
+
+/// The version the file says it is of. It follows the cluster's, as in etcd: after a downgrade the
+/// release before takes the file.
+fn storage_version(store: &Frozen<'_>) -> Result<String, Error> {
+    match store.meta(rows::CLUSTER_VERSION)? {
+        Some(version) => Ok(rows::version_of(&version)?),
+        None => Ok(schema::VERSION.to_owned()),
+    }
 }
 
 fn leases(store: &Frozen<'_>) -> Result<Vec<Row>, Error> {
@@ -127,7 +155,7 @@ fn members(raft: &RaftState) -> Result<Vec<Row>, Error> {
 fn meta(store: &Frozen<'_>, raft: &RaftState) -> Result<Vec<Row>, Error> {
     let mut out = vec![(
         schema::STORAGE_VERSION.to_vec(),
-        schema::VERSION.as_bytes().to_vec(),
+        storage_version(store)?.into_bytes(),
     )];
     if raft.index > 0 {
         let index = raft.index.to_be_bytes().to_vec();

@@ -16,6 +16,8 @@ pub const AUTH_ENABLED: &[u8] = b"authEnabled";
 pub const AUTH_REVISION: &[u8] = b"authRevision";
 /// Row of `cluster`: the version as text.
 pub const CLUSTER_VERSION: &[u8] = b"clusterVersion";
+/// Row of `cluster`: a downgrade job, in JSON.
+pub const DOWNGRADE: &[u8] = b"downgrade";
 /// Rows of `meta`. Revisions have the form of a key in the bucket `key`; index and term are 8
 /// bytes, big endian.
 pub const CONF_STATE: &[u8] = b"confState";

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use mainstay_proto::etcdserverpb::{RangeRequest, kv_client::KvClient};
+use mainstay_proto::etcdserverpb::RangeRequest;
 use tempfile::TempDir;
 
 use crate::peer::Peer;
+use crate::secure::Secure;
+use crate::target::Connection;
 
 /// Ports this suite may listen on, all on loopback.
 const PORTS: std::ops::Range<u16> = 26_000..27_000;
@@ -21,6 +23,8 @@ pub struct Cluster {
     /// Which side of the comparison this is: `etcd` or `mainstay`.
     pub label: &'static str,
     pub peers: Vec<Peer>,
+    /// What a client needs, where the members speak TLS.
+    pub secure: Option<Secure>,
     dir: TempDir,
 }
 
@@ -31,6 +35,8 @@ pub struct Plan {
     pub label: &'static str,
     pub size: usize,
     pub flags: Vec<String>,
+    /// TLS on both sides of every member, with certificates asked for on both.
+    pub tls: bool,
 }
 
 impl Plan {
@@ -40,7 +46,13 @@ impl Plan {
             label,
             size,
             flags: Vec::new(),
+            tls: false,
         }
+    }
+
+    pub fn tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
     }
 
     pub fn flag(mut self, flag: impl Into<String>) -> Self {
@@ -70,6 +82,8 @@ impl Cluster {
         let dir = tempfile::Builder::new()
             .prefix("mainstay-wire-")
             .tempdir()?;
+        let secure = plan.tls.then(|| Secure::new(dir.path())).transpose()?;
+        let scheme = if plan.tls { "https" } else { "http" };
         let mut ports = Vec::new();
         for _ in 0..plan.size {
             ports.push((free_port()?, free_port()?));
@@ -77,7 +91,7 @@ impl Cluster {
         let initial: Vec<String> = ports
             .iter()
             .enumerate()
-            .map(|(at, port)| format!("m{at}=http://127.0.0.1:{}", port.1))
+            .map(|(at, port)| format!("m{at}={scheme}://127.0.0.1:{}", port.1))
             .collect();
         let initial = initial.join(",");
         let mut peers = Vec::new();
@@ -85,18 +99,22 @@ impl Cluster {
             let name = format!("m{at}");
             let seat = Seat {
                 data_dir: data_dir(&name, dir.path()),
-                peer_url: format!("http://127.0.0.1:{}", port.1),
+                peer_url: format!("{scheme}://127.0.0.1:{}", port.1),
                 initial: initial.clone(),
                 name: name.clone(),
             };
             prepare(&seat).await?;
-            let mut args = member_args(&name, port, &initial, dir.path());
+            let mut args = member_args(&name, scheme, port, &initial, dir.path());
+            if let Some(secure) = &secure {
+                args.extend(secure.member_flags(&name)?);
+            }
             args.extend(plan.flags.iter().cloned());
             peers.push(Peer::start(&plan.binary, name, port, args, dir.path())?);
         }
         let mut cluster = Self {
             label: plan.label,
             peers,
+            secure,
             dir,
         };
         cluster.ready().await?;
@@ -108,7 +126,7 @@ impl Cluster {
         let deadline = Instant::now() + READY_WAIT;
         for peer in &mut self.peers {
             loop {
-                if answers(&peer.client_url()).await {
+                if answers(peer, self.secure.as_ref()).await {
                     break;
                 }
                 if let Some(status) = peer.ended()? {
@@ -131,6 +149,14 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Connects to a member.
+    pub async fn connect(&self, member: usize) -> Result<Connection> {
+        match self.peers.get(member) {
+            Some(peer) => Connection::open(peer, self.secure.as_ref()).await,
+            None => bail!("there is no member {member}"),
+        }
     }
 
     pub fn dir(&self) -> &Path {
@@ -174,9 +200,15 @@ fn data_dir(name: &str, dir: &Path) -> PathBuf {
     dir.join(format!("{name}.data"))
 }
 
-fn member_args(name: &str, port: (u16, u16), initial: &str, dir: &Path) -> Vec<String> {
-    let client = format!("http://127.0.0.1:{}", port.0);
-    let peer = format!("http://127.0.0.1:{}", port.1);
+fn member_args(
+    name: &str,
+    scheme: &str,
+    port: (u16, u16),
+    initial: &str,
+    dir: &Path,
+) -> Vec<String> {
+    let client = format!("{scheme}://127.0.0.1:{}", port.0);
+    let peer = format!("{scheme}://127.0.0.1:{}", port.1);
     let data = data_dir(name, dir);
     vec![
         format!("--name={name}"),
@@ -190,9 +222,9 @@ fn member_args(name: &str, port: (u16, u16), initial: &str, dir: &Path) -> Vec<S
     ]
 }
 
-async fn answers(url: &str) -> bool {
+async fn answers(peer: &Peer, secure: Option<&Secure>) -> bool {
     let attempt = async {
-        let mut kv = KvClient::connect(url.to_owned()).await.ok()?;
+        let mut kv = Connection::open(peer, secure).await.ok()?.kv;
         let request = RangeRequest {
             key: "ready".into(),
             ..RangeRequest::default()

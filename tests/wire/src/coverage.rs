@@ -70,6 +70,7 @@ impl Coverage {
             Request::Hash => self.hit("HashRequest"),
             Request::HashKv(hash) => fields!(self, "HashKVRequest", hash: revision),
             Request::MoveLeader(to) => fields!(self, "MoveLeaderRequest", to: target_id),
+            Request::Downgrade(job) => fields!(self, "DowngradeRequest", job: version),
             Request::WatchCreate { create, .. } => self.watch(create),
             Request::WatchCancel { id, .. } => {
                 self.hit("WatchCancelRequest");

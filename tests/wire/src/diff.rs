@@ -54,8 +54,8 @@ pub async fn run(options: &Options) -> Result<bool> {
 async fn one(options: &Options, seed: u64, coverage: &mut Coverage) -> Result<()> {
     let members = Generator::members(seed);
     let plans = [
-        Plan::new(&options.etcd(), "etcd", members),
-        Plan::new(options.subject(), "subject", members),
+        Plan::new(&options.etcd(), "etcd", members).tls(options.tls),
+        Plan::new(options.subject(), "subject", members).tls(options.tls),
     ];
     let (reference, subject) = tokio::join!(Cluster::start(&plans[0]), Cluster::start(&plans[1]));
     let (mut reference, mut subject) = (reference?, subject?);

@@ -33,6 +33,7 @@ pub mod raw;
 pub mod request;
 pub mod rust_client;
 pub mod script;
+pub mod secure;
 pub mod snapshot;
 pub mod stream;
 pub mod tally;

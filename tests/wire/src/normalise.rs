@@ -157,6 +157,7 @@ normalise! {
     HashResponse |it, _ids| { it.hash = 0; }
     HashKvResponse |_it, _ids| {}
     MoveLeaderResponse |_it, _ids| {}
+    DowngradeResponse |_it, _ids| {}
 }
 
 fn member(member: &mut pb::Member, ids: &Ids) {

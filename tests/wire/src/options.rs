@@ -18,6 +18,8 @@ pub struct Options {
     pub report: bool,
     /// Also run what takes a minute or more.
     pub long: bool,
+    /// Both servers speak TLS, to clients and among members.
+    pub tls: bool,
     /// Run only scripts whose name contains this.
     pub only: Option<String>,
     /// Objects of the API server scenario.
@@ -38,6 +40,7 @@ commands: diff, script, etcdctl, http, json, lock, go-client, rust-client, snaps
   --report          diff: print what was covered
   --only TEXT       all but diff, http, rust-client: cases whose name contains TEXT
   --objects N       apiserver: ConfigMaps to create (5000)
+  --tls             diff, script, apiserver: over TLS with client certificates
   --long            also cases of a minute or more";
 
 impl Options {
@@ -60,6 +63,7 @@ impl Options {
             trace: false,
             report: false,
             long: false,
+            tls: false,
             only: None,
             objects: 5000,
         };
@@ -82,6 +86,7 @@ impl Options {
                 "--trace" => options.trace = true,
                 "--report" => options.report = true,
                 "--long" => options.long = true,
+                "--tls" => options.tls = true,
                 _ => bail!("unknown option {flag}"),
             }
         }

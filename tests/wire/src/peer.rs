@@ -15,6 +15,8 @@ pub struct Peer {
     pub name: String,
     pub client_port: u16,
     pub peer_port: u16,
+    /// Whether its client URL is https.
+    pub secure: bool,
     binary: PathBuf,
     args: Vec<String>,
     log: PathBuf,
@@ -35,6 +37,9 @@ impl Peer {
             name,
             client_port: ports.0,
             peer_port: ports.1,
+            secure: args
+                .iter()
+                .any(|arg| arg.starts_with("--listen-client-urls=https")),
             binary: binary.to_owned(),
             args,
             log,
@@ -67,7 +72,8 @@ impl Peer {
     }
 
     pub fn client_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.client_port)
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.client_port)
     }
 
     pub fn log_path(&self) -> &Path {

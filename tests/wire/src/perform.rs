@@ -151,6 +151,7 @@ async fn maintenance(
             let request = pb::MoveLeaderRequest { target_id };
             finish(to.move_leader(wrap(request, with)).await, ids)
         }
+        Request::Downgrade(job) => finish(to.downgrade(wrap(job.clone(), with)).await, ids),
         _ => finish(to.status(wrap(pb::StatusRequest {}, with)).await, ids),
     }
 }

@@ -164,6 +164,32 @@ impl Player {
         Ok(())
     }
 
+    /// Waits until both servers name `version` as that of their storage.
+    pub async fn until_storage_version(&mut self, version: &str) -> Played {
+        self.doing = format!("waiting for the storage version {version}");
+        let mut reached = Vec::new();
+        for side in &self.pair.sides {
+            let deadline = tokio::time::Instant::now() + OWN_CHANGE_WAIT;
+            let mut maintenance = side.target.at(0).maintenance.clone();
+            let mut seen = String::new();
+            while seen != version && tokio::time::Instant::now() < deadline {
+                if let Ok(status) = maintenance.status(pb::StatusRequest {}).await {
+                    seen = status.into_inner().storage_version;
+                }
+                tokio::time::sleep(OWN_CHANGE_POLL).await;
+            }
+            reached.push(seen);
+        }
+        if reached.iter().any(|seen| *seen != version) {
+            return Err(Difference {
+                what: format!("the storage version must become {version}"),
+                reference: format!("{:?}", reached.first()),
+                subject: format!("{:?}", reached.last()),
+            });
+        }
+        Ok(())
+    }
+
     pub async fn sleep(&mut self, time: Duration) {
         self.doing = format!("waiting {time:?}");
         tokio::time::sleep(time).await;

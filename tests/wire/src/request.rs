@@ -26,6 +26,7 @@ pub enum Request {
     Hash,
     HashKv(pb::HashKvRequest),
     MoveLeader(pb::MoveLeaderRequest),
+    Downgrade(pb::DowngradeRequest),
     WatchCreate {
         stream: usize,
         create: pb::WatchCreateRequest,

@@ -75,7 +75,7 @@ pub async fn run(options: &Options) -> Result<bool> {
 
 async fn one(options: &Options, script: &Script) -> Result<()> {
     let plan = |binary, label| {
-        let plan = Plan::new(binary, label, script.members);
+        let plan = Plan::new(binary, label, script.members).tls(options.tls);
         script
             .flags
             .iter()

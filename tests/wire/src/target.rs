@@ -13,6 +13,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::cluster::Cluster;
 use crate::normalise::Ids;
+use crate::peer::Peer;
+use crate::secure::Secure;
+use crate::tls::client;
 
 /// Largest answer a client takes; etcd's own clients set no limit either.
 const MAX_ANSWER: usize = 256 << 20;
@@ -29,8 +32,13 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub async fn open(url: &str) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(url.to_owned())?;
+    pub async fn open(peer: &Peer, secure: Option<&Secure>) -> Result<Self> {
+        let url = peer.client_url();
+        if let Some(secure) = secure {
+            let channel = client::channel(peer.client_port, secure.config.clone());
+            return Ok(Self::over(channel.await.context(url)?));
+        }
+        let endpoint = Endpoint::from_shared(url.clone())?;
         let endpoint = endpoint
             .connect_timeout(Duration::from_secs(5))
             .tcp_nodelay(true);
@@ -66,8 +74,8 @@ pub struct Target {
 impl Target {
     pub async fn open(cluster: &Cluster) -> Result<Self> {
         let mut reached = Vec::new();
-        for peer in &cluster.peers {
-            let connection = Connection::open(&peer.client_url()).await?;
+        for (at, peer) in cluster.peers.iter().enumerate() {
+            let connection = cluster.connect(at).await?;
             let status = connection
                 .maintenance
                 .clone()
@@ -84,7 +92,8 @@ impl Target {
         for (at, (_, header, peer, connection)) in reached.into_iter().enumerate() {
             ids.cluster = header.cluster_id;
             ids.members.push((header.member_id, peer.name.clone()));
-            let url = format!("http://127.0.0.1:{}", peer.peer_port);
+            let scheme = if peer.secure { "https" } else { "http" };
+            let url = format!("{scheme}://127.0.0.1:{}", peer.peer_port);
             ids.urls.push((url, format!("peer-url-{at}")));
             ids.urls
                 .push((peer.client_url(), format!("client-url-{at}")));

@@ -1,4 +1,4 @@
-mod client;
+pub mod client;
 mod idle;
 mod refusals;
 mod rotation;

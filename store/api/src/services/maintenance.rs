@@ -6,14 +6,14 @@ use mainstay_apply::Outcome;
 use mainstay_proto::entry::command::Body;
 use mainstay_proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmResponse, AlarmType, DefragmentRequest, DefragmentResponse,
-    DowngradeInfo, HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest,
+    HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest,
     MoveLeaderResponse, StatusRequest, StatusResponse, alarm_request::AlarmAction,
 };
 use prost::Message;
 use tonic::Status;
 
-use super::kv::mismatch;
-use crate::context::{Context, SERVER_VERSION, STORAGE_VERSION};
+use super::{downgrade, kv::mismatch};
+use crate::context::{Context, SERVER_VERSION};
 use crate::error::Error;
 use crate::header;
 
@@ -53,9 +53,9 @@ pub async fn status(context: Arc<Context>, _: StatusRequest) -> Result<StatusRes
         // An empty store still holds what it knows of itself; tools divide by this.
         db_size_in_use: size.logical_bytes.max(1),
         is_learner: node.learner,
-        storage_version: STORAGE_VERSION.to_owned(),
+        storage_version: context.storage_version(),
         db_size_quota: context.quota_bytes,
-        downgrade_info: Some(DowngradeInfo::default()),
+        downgrade_info: Some(downgrade::info(&context)),
     })
 }
 

@@ -17,7 +17,7 @@ use prost::Message;
 use tonic::Status;
 
 use super::leader;
-use crate::context::{Context, STORAGE_VERSION};
+use crate::context::Context;
 use crate::dispatch::Incoming;
 use crate::error::Error;
 use crate::grpc::{MessageStream, Messages};
@@ -54,7 +54,8 @@ fn blobs(context: Arc<Context>) -> impl futures::Stream<Item = Result<Bytes, Sta
             }
         }
         // The checksum closes the stream in a message of its own.
-        yield message(0, Bytes::copy_from_slice(&backup.sum.finish()));
+        let sum = Bytes::copy_from_slice(&std::mem::take(&mut backup.sum).finish());
+        yield backup.message(0, sum);
     }
 }
 
@@ -64,6 +65,21 @@ struct Backup {
     bytes: u64,
     sent: u64,
     sum: Sum,
+    /// The version every message names.
+    version: String,
+}
+
+impl Backup {
+    /// Without a header, as etcd sends it.
+    fn message(&self, remaining_bytes: u64, blob: Bytes) -> Bytes {
+        let response = SnapshotResponse {
+            header: None,
+            remaining_bytes,
+            blob,
+            version: self.version.clone(),
+        };
+        response.encode_to_vec().into()
+    }
 }
 
 /// Ends the work on the pool when the stream is dropped.
@@ -83,6 +99,7 @@ async fn build(context: &Context) -> Result<Backup, Status> {
     check_room(&store, &scratch)?;
     let cancel = CancelOnDrop(Cancel::default());
     let watched = cancel.0.clone();
+    let version = context.storage_version();
     let backup = on_pool(move || {
         // Given back once the file is there: a client that takes its time keeps nobody waiting.
         let _place = place;
@@ -94,6 +111,7 @@ async fn build(context: &Context) -> Result<Backup, Status> {
             bytes,
             sent: 0,
             sum: Sum::default(),
+            version,
         })
     })
     .await?;
@@ -135,21 +153,10 @@ impl Backup {
         while !read.is_empty() {
             let blob = read.split_to(read.len().min(SNAPSHOT_BLOB_BYTES));
             self.sent += blob.len() as u64;
-            messages.push(message(self.bytes - self.sent, blob));
+            messages.push(self.message(self.bytes - self.sent, blob));
         }
         Ok(messages)
     }
-}
-
-/// Without a header, as etcd sends it.
-fn message(remaining_bytes: u64, blob: Bytes) -> Bytes {
-    let response = SnapshotResponse {
-        header: None,
-        remaining_bytes,
-        blob,
-        version: STORAGE_VERSION.to_owned(),
-    };
-    response.encode_to_vec().into()
 }
 
 async fn on_pool<T, F>(work: F) -> Result<T, Status>

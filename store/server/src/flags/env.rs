@@ -35,7 +35,8 @@ pub fn read(
     Ok(())
 }
 
-fn variable_of(flag: &str) -> String {
+/// The variable that stands for a flag.
+pub fn variable_of(flag: &str) -> String {
     format!("{PREFIX}{}", flag.to_ascii_uppercase().replace('-', "_"))
 }
 

@@ -174,7 +174,7 @@ pub const FLAGS: &[Flag] = &[
     flag("force-new-cluster", "false", Bool, LATER),
     flag("unsafe-no-fsync", "false", Bool, Used),
     // Other.
-    flag("config-file", "", Text, LATER),
+    flag("config-file", "", Text, Used),
     // etcd takes these and does nothing either.
     flag("cluster-active-size", "", Anything, Ignored),
     flag("cluster-remove-delay", "", Anything, Ignored),

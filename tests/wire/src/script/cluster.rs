@@ -6,7 +6,7 @@ use crate::request::Request;
 use crate::script::scripts;
 
 scripts! { members_of_three(3) members_of_one move_leader(3) move_leader_alone
-every_member_answers(3) watch_on_a_follower(3) five_members(5) }
+downgrade downgrade_of_three(3) every_member_answers(3) watch_on_a_follower(3) five_members(5) }
 
 fn members(linearizable: bool) -> Request {
     Request::MemberList(pb::MemberListRequest { linearizable })
@@ -49,6 +49,72 @@ async fn move_leader(p: &mut Player) -> Played {
             p.must(&outcome)?;
         }
     }
+    Ok(())
+}
+
+fn job(action: i32, version: &str) -> Request {
+    Request::Downgrade(pb::DowngradeRequest {
+        action,
+        version: version.to_owned(),
+    })
+}
+
+const VALIDATE: i32 = 0;
+const ENABLE: i32 = 1;
+const CANCEL: i32 = 2;
+
+async fn downgrade(p: &mut Player) -> Played {
+    p.until_storage_version("3.7.0").await?;
+    for version in ["3.6", "3.6.4", "3.6.0"] {
+        let outcome = p.send(job(VALIDATE, version)).await?;
+        p.must(&outcome)?;
+    }
+    for version in ["3.7", "3.5", "3.8", "2.6", "4.6"] {
+        let outcome = p.send(job(VALIDATE, version)).await?;
+        p.refused(&outcome, "invalid downgrade target version")?;
+        p.send(job(ENABLE, version)).await?;
+    }
+    for version in ["", "v3.6", "x", "3", "3.6.0.0", "3.6-rc.1"] {
+        let outcome = p.send(job(ENABLE, version)).await?;
+        p.refused(&outcome, "wrong downgrade target version format")?;
+        p.send(job(VALIDATE, version)).await?;
+    }
+    // Without a job it succeeds, whatever version it names.
+    p.send(job(CANCEL, "nonsense")).await?;
+    let outcome = p.send(job(7, "3.6")).await?;
+    p.refused(&outcome, "unknown method")?;
+
+    p.send(job(ENABLE, "3.6")).await?;
+    p.send(Request::Status).await?;
+    p.until_storage_version("3.6.0").await?;
+    p.send(Request::Status).await?;
+    // Seen from 3.6, only 3.5 lies one below.
+    let outcome = p.send(job(VALIDATE, "3.6")).await?;
+    p.refused(&outcome, "invalid downgrade target version")?;
+    let outcome = p.send(job(ENABLE, "3.5")).await?;
+    p.refused(&outcome, "cluster has a downgrade job in progress")?;
+    p.put("a", "1").await?;
+    p.send(job(CANCEL, "")).await?;
+    p.send(Request::Status).await?;
+    p.until_storage_version("3.7.0").await?;
+    let outcome = p.send(job(VALIDATE, "3.6")).await?;
+    p.must(&outcome)?;
+    p.get("a").await?;
+    Ok(())
+}
+
+async fn downgrade_of_three(p: &mut Player) -> Played {
+    p.until_storage_version("3.7.0").await?;
+    let outcome = p.send_to(1, job(ENABLE, "3.6")).await?;
+    p.must(&outcome)?;
+    for member in 0..3 {
+        p.send_to(member, Request::Status).await?;
+    }
+    p.until_storage_version("3.6.0").await?;
+    let outcome = p.send_to(2, job(CANCEL, "3.6")).await?;
+    p.must(&outcome)?;
+    p.until_storage_version("3.7.0").await?;
+    p.put("a", "1").await?;
     Ok(())
 }
 

@@ -77,9 +77,8 @@ struct Writer {
 
 impl Writer {
     async fn open(cluster: &Cluster) -> Result<Writer> {
-        let url = cluster.peers[0].client_url();
         Ok(Writer {
-            connection: Connection::open(&url).await?,
+            connection: cluster.connect(0).await?,
             revision: 0,
         })
     }

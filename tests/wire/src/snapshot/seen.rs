@@ -24,7 +24,7 @@ pub struct Seen {
 impl Seen {
     /// Asks the first member, by linearizable reads.
     pub async fn of(cluster: &Cluster) -> Result<Seen> {
-        let mut connection = Connection::open(&cluster.peers[0].client_url()).await?;
+        let mut connection = cluster.connect(0).await?;
         let all = range(&mut connection, 0).await?;
         let revision = all.header.as_ref().map_or(0, |header| header.revision);
         let hash = hash(&mut connection, 0).await?;

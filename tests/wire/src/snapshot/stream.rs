@@ -6,7 +6,6 @@ use mainstay_proto::etcdserverpb as pb;
 use super::tools::Tools;
 use super::{Product, fill};
 use crate::cluster::Cluster;
-use crate::target::Connection;
 
 /// Bytes of a database in one message, but for the last.
 const BLOB_BYTES: usize = 32 * 1024;
@@ -24,7 +23,7 @@ pub async fn run(tools: &Tools) -> Result<()> {
 }
 
 async fn messages(cluster: &Cluster) -> Result<Vec<pb::SnapshotResponse>> {
-    let mut connection = Connection::open(&cluster.peers[0].client_url()).await?;
+    let mut connection = cluster.connect(0).await?;
     let stream = connection.maintenance.snapshot(pb::SnapshotRequest {});
     let mut stream = stream.await?.into_inner();
     let mut messages = Vec::new();

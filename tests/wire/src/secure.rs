@@ -1,0 +1,64 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use mainstay_pki::{Authority, Leaf, Pair, replace};
+use rustls::ClientConfig;
+
+use crate::tls::client;
+
+/// Certificates of one cluster, from one authority, and what its clients show.
+pub struct Secure {
+    pub ca: PathBuf,
+    pub client: Pair,
+    /// For gRPC.
+    pub config: Arc<ClientConfig>,
+    authority: Authority,
+    dir: PathBuf,
+}
+
+impl Secure {
+    pub fn new(dir: &Path) -> Result<Self> {
+        let authority = Authority::new("wire")?;
+        let ca = dir.join("ca.crt");
+        replace(&ca, &authority.pem())?;
+        // A name would make it a user wherever users are switched on.
+        let leaf = Leaf {
+            common_name: String::new(),
+            for_servers: false,
+            ..Leaf::default()
+        };
+        let client = authority.write(dir, "client", &leaf)?;
+        Ok(Self {
+            config: client::config(&ca, Some(&client), &[b"h2"])?,
+            ca,
+            client,
+            authority,
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// A member's certificate, and the flags that kubeadm's manifest has for it.
+    pub fn member_flags(&self, name: &str) -> Result<Vec<String>> {
+        let pair = self.authority.write(&self.dir, name, &Leaf::default())?;
+        let (cert, key, ca) = (pair.cert.display(), pair.key.display(), self.ca.display());
+        Ok(vec![
+            format!("--cert-file={cert}"),
+            format!("--key-file={key}"),
+            format!("--trusted-ca-file={ca}"),
+            "--client-cert-auth=true".to_owned(),
+            format!("--peer-cert-file={cert}"),
+            format!("--peer-key-file={key}"),
+            format!("--peer-trusted-ca-file={ca}"),
+            "--peer-client-cert-auth=true".to_owned(),
+        ])
+    }
+}
+
+impl std::fmt::Debug for Secure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secure")
+            .field("ca", &self.ca)
+            .finish_non_exhaustive()
+    }
+}
