@@ -18,11 +18,24 @@ const RECOVERY_WAIT: Duration = Duration::from_secs(60);
 /// Lists whose way through the cache is counted.
 const LISTS: u64 = 20;
 
-/// kube-apiserver with three members of the server under test as its only datastore.
+/// What else the manifest that kubeadm writes for etcd passes, beside names, URLs and certificates.
+const KUBEADM: [&str; 3] = [
+    "--feature-gates=InitialCorruptCheck=true",
+    "--snapshot-count=10000",
+    "--watch-progress-notify-interval=5s",
+];
+
+/// kube-apiserver with three members of the server under test as its only datastore: over TLS with
+/// client certificates, members started with kubeadm's flags, or without either.
 pub async fn run(options: &Options) -> Result<bool> {
     let mut tally = Tally::default();
     let since = Instant::now();
-    let mut cluster = Cluster::start(&Plan::new(options.subject(), "subject", 3)).await?;
+    let mut plan = Plan::new(options.subject(), "subject", 3).tls(options.tls);
+    if options.tls {
+        plan = KUBEADM.iter().fold(plan, |plan, flag| plan.flag(*flag));
+        plan.metrics = true;
+    }
+    let mut cluster = Cluster::start(&plan).await?;
     let plane = ControlPlane::start(options, &cluster).await?;
     tally.pass("apiserver becomes ready", since);
 
@@ -57,6 +70,11 @@ pub async fn run(options: &Options) -> Result<bool> {
         since,
         equal_members(&mut cluster).await,
     );
+    if options.tls {
+        let since = Instant::now();
+        let name = "kubeadm's probes answer on the metrics port";
+        report(&mut tally, name, since, probes(&cluster).await);
+    }
     if let Some(told) = cluster.casualty() {
         tally.fail("members still run", &told);
     }
@@ -69,6 +87,19 @@ fn report(tally: &mut Tally, name: &str, since: Instant, result: Result<()>) {
         Ok(()) => tally.pass(name, since),
         Err(error) => tally.fail(name, &format!("  {error:#}")),
     }
+}
+
+/// Liveness, and readiness, which is also how kubeadm looks at the start.
+async fn probes(cluster: &Cluster) -> Result<()> {
+    for port in &cluster.metrics {
+        for path in ["/livez", "/readyz", "/metrics"] {
+            let answer = crate::plain_http::call(*port, "GET", path).await?;
+            if answer.status != 200 {
+                bail!("{path}: {} {}", answer.status, answer.body);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Lists without a resource version must be answered from the watch cache at a revision asked from

@@ -25,6 +25,8 @@ pub struct Cluster {
     pub peers: Vec<Peer>,
     /// What a client needs, where the members speak TLS.
     pub secure: Option<Secure>,
+    /// Ports of the listeners for metrics and probes, where there are any.
+    pub metrics: Vec<u16>,
     dir: TempDir,
 }
 
@@ -37,6 +39,8 @@ pub struct Plan {
     pub flags: Vec<String>,
     /// TLS on both sides of every member, with certificates asked for on both.
     pub tls: bool,
+    /// A plain listener for metrics and probes at every member.
+    pub metrics: bool,
 }
 
 impl Plan {
@@ -47,6 +51,7 @@ impl Plan {
             size,
             flags: Vec::new(),
             tls: false,
+            metrics: false,
         }
     }
 
@@ -94,7 +99,7 @@ impl Cluster {
             .map(|(at, port)| format!("m{at}={scheme}://127.0.0.1:{}", port.1))
             .collect();
         let initial = initial.join(",");
-        let mut peers = Vec::new();
+        let (mut peers, mut metrics) = (Vec::new(), Vec::new());
         for (at, port) in ports.into_iter().enumerate() {
             let name = format!("m{at}");
             let seat = Seat {
@@ -105,6 +110,11 @@ impl Cluster {
             };
             prepare(&seat).await?;
             let mut args = member_args(&name, scheme, port, &initial, dir.path());
+            if plan.metrics {
+                let port = free_port()?;
+                args.push(format!("--listen-metrics-urls=http://127.0.0.1:{port}"));
+                metrics.push(port);
+            }
             if let Some(secure) = &secure {
                 args.extend(secure.member_flags(&name)?);
             }
@@ -115,6 +125,7 @@ impl Cluster {
             label: plan.label,
             peers,
             secure,
+            metrics,
             dir,
         };
         cluster.ready().await?;

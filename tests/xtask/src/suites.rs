@@ -68,11 +68,17 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("tests", 12)
     },
     Suite {
-        steps: &[wire(&["diff", "--seeds", "20"])],
+        steps: &[
+            wire(&["diff", "--seeds", "20"]),
+            wire(&["diff", "--tls", "--seeds", "4", "--start-seed", "21"]),
+        ],
         ..beside_peers("diff", 10)
     },
     Suite {
-        steps: &[wire(&["script"])],
+        steps: &[
+            wire(&["script"]),
+            wire(&["script", "--tls", "--only", "cluster"]),
+        ],
         ..beside_peers("script", 5)
     },
     Suite {
@@ -108,7 +114,10 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("tls", 5)
     },
     Suite {
-        steps: &[wire(&["apiserver"])],
+        steps: &[
+            wire(&["apiserver"]),
+            wire(&["apiserver", "--tls", "--objects", "1000"]),
+        ],
         ..beside_peers("apiserver", 8)
     },
     Suite {

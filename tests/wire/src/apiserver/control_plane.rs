@@ -75,7 +75,14 @@ impl ControlPlane {
     fn server(options: &Options, cluster: &Cluster, dir: &TempDir, port: u16) -> Result<Child> {
         let within = |name: &str| dir.path().join(name).display().to_string();
         let log = File::create(dir.path().join("apiserver.log"))?;
-        let child = Command::new(options.peer("kube-apiserver")?)
+        let mut command = Command::new(options.peer("kube-apiserver")?);
+        if let Some(secure) = &cluster.secure {
+            command
+                .arg(format!("--etcd-cafile={}", secure.ca.display()))
+                .arg(format!("--etcd-certfile={}", secure.client.cert.display()))
+                .arg(format!("--etcd-keyfile={}", secure.client.key.display()));
+        }
+        let child = command
             .arg(format!("--etcd-servers={}", cluster.endpoints()))
             .arg(format!("--cert-dir={}", within("certs")))
             .arg(format!("--secure-port={port}"))
