@@ -203,6 +203,13 @@ impl Compactor {
             .copied()
     }
 
+    /// The hashes that the last compactions left, the newest first.
+    pub fn hashes(&self) -> Vec<HashKv> {
+        let mut hashes: Vec<HashKv> = self.work.lock().hashes.iter().copied().collect();
+        hashes.sort_by_key(|hash| std::cmp::Reverse(hash.hash_revision));
+        hashes
+    }
+
     fn next(&self) -> Option<Task> {
         let mut work = self.work.lock();
         loop {

@@ -220,6 +220,12 @@ impl Store {
         hash::hash_kv(self.inner(), revision)
     }
 
+    /// HashKV of the revisions that were compacted to since the store was opened, the newest
+    /// first and not many of them.
+    pub fn compaction_hashes(&self) -> Vec<HashKv> {
+        self.inner().compactor.hashes()
+    }
+
     /// CRC-32C of all rows of the store; differs between members that hold the same keys.
     pub fn hash(&self) -> Result<u32, Error> {
         hash::hash(self.inner())

@@ -10,6 +10,7 @@ use openraft::raft::{TransferLeaderRequest, VoteRequest};
 use prost::Message;
 
 use crate::codec::{self, DecodeError};
+use crate::corruption::Hasher;
 use crate::leadership::Leadership;
 use crate::lease;
 use crate::peer::frame::Kind;
@@ -30,6 +31,7 @@ pub struct Handler {
     pub leases: Leases,
     pub view: View,
     pub formation: Arc<dyn Formation>,
+    pub hasher: Arc<Hasher>,
     /// Until this member knows that it may take part it gives no vote and takes no entry.
     pub admitted: AtomicBool,
 }
@@ -101,6 +103,10 @@ impl Handler {
             Kind::LeaseList => {
                 let answer = lease::list_here(&self.leadership, &self.view, &self.leases);
                 Ok(answer.encode_to_vec())
+            }
+            Kind::Hash => {
+                let question = peer::HashRequest::decode(payload)?;
+                Ok(self.hasher.answer(question).await.encode_to_vec())
             }
             other => Err(HandleError::Kind(other)),
         }
@@ -185,7 +191,12 @@ pub fn failure(kind: Kind, error: &HandleError) -> Option<Vec<u8>> {
             }
             .encode_to_vec(),
         ),
-        Kind::ReadIndex | Kind::Forward | Kind::LeaseRenew | Kind::LeaseTtl | Kind::LeaseList => {
+        Kind::ReadIndex
+        | Kind::Forward
+        | Kind::LeaseRenew
+        | Kind::LeaseTtl
+        | Kind::LeaseList
+        | Kind::Hash => {
             // An empty message says "not confirmed", "not accepted", "not leading".
             matches!(error, HandleError::NotAdmitted).then(Vec::new)
         }

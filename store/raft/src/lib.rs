@@ -11,6 +11,7 @@ mod append_stream;
 mod applied;
 mod bootstrap;
 mod codec;
+mod corruption;
 mod handler;
 pub mod identity;
 mod keeper;
@@ -31,6 +32,7 @@ mod status;
 mod types;
 
 pub use bootstrap::BootstrapError;
+pub use corruption::{Corruption, Finding, HashError, Hashed};
 pub use identity::{Identity, IdentityError, InitialCluster};
 pub use keeper::Limits as KeeperLimits;
 pub use lease::LeaseError;

@@ -11,6 +11,7 @@ use mainstay_proto::etcdserverpb;
 use openraft::async_runtime::WatchReceiver;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::corruption::Corruption;
 use crate::leadership::Leadership;
 use crate::lease::{LeaseCalls, LeaseError};
 use crate::membership::Members;
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub proposer: Arc<Proposer>,
     pub read_index: Arc<ReadIndex>,
     pub lease_calls: LeaseCalls,
+    pub corruption: Corruption,
     pub view: View,
     pub election_timeout: Duration,
     pub tasks: parking_lot::Mutex<Vec<tokio::task::AbortHandle>>,
@@ -185,6 +187,11 @@ impl Node {
     /// Every lease, the one that runs out first in front.
     pub async fn lease_list(&self, deadline: Instant) -> Result<Vec<i64>, LeaseError> {
         self.0.lease_calls.list(deadline).await
+    }
+
+    /// Comparing what this member holds with what the others hold.
+    pub fn corruption(&self) -> &Corruption {
+        &self.0.corruption
     }
 
     /// Tells the cluster this member's name and client URLs; tries until it has been applied.

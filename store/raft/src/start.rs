@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::bootstrap::{Bootstrap, BootstrapError, Forming};
+use crate::corruption::{Corruption, Hasher};
 use crate::handler::Handler;
 use crate::identity::{Identity, InitialCluster};
 use crate::keeper;
@@ -108,6 +109,7 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
     )
     .await?;
     let forming = Arc::new(Forming::new(settings.identity, parts.view.clone(), formed));
+    let hasher = Arc::new(Hasher::new(parts.view.clone()));
     let handler = Arc::new(Handler {
         raft: core.raft.clone(),
         leadership: core.leadership.clone(),
@@ -116,6 +118,7 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
         leases: parts.leases.clone(),
         view: parts.view.clone(),
         formation: forming.clone(),
+        hasher: hasher.clone(),
         admitted: AtomicBool::new(formed),
     });
     let stop = CancellationToken::new();
@@ -161,6 +164,12 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
             members: core.members.clone(),
             peers: core.peers.clone(),
             leases: parts.leases,
+            view: parts.view.clone(),
+        },
+        corruption: Corruption {
+            members: core.members.clone(),
+            peers: core.peers.clone(),
+            hasher,
             view: parts.view.clone(),
         },
         raft: core.raft,

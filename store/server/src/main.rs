@@ -3,6 +3,7 @@
 
 mod cluster_version;
 mod compactor;
+mod corruption;
 mod data_dir;
 mod disk_observer;
 mod flags;

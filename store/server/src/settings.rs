@@ -43,6 +43,7 @@ pub struct Settings {
     pub snapshot_count: u64,
     pub catchup_entries: u64,
     pub auto_compaction: AutoCompaction,
+    pub corruption: CorruptionChecks,
     pub watch_progress_interval: Duration,
     pub metrics_extensive: bool,
     /// Web pages and host names that HTTP is answered for.
@@ -89,6 +90,16 @@ pub enum AutoCompaction {
     Periodic(Duration),
     /// Keep this many revisions.
     Revisions(i64),
+}
+
+/// When members are compared with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CorruptionChecks {
+    pub at_start: bool,
+    /// All keys, by the leader.
+    pub every: Option<Duration>,
+    /// What compactions left, by the leader.
+    pub after_compaction: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]

@@ -10,7 +10,9 @@ use mainstay_watch::Hub;
 use crate::data_dir::DataDir;
 use crate::rooms::{self, Rooms};
 use crate::settings::Settings;
-use crate::{cluster_version, compactor, listeners, logging, notify, open_files, stop, tls};
+use crate::{
+    cluster_version, compactor, corruption, listeners, logging, notify, open_files, stop, tls,
+};
 
 /// Runs the member until it is told to stop or can no longer keep its promises.
 pub async fn run(settings: Settings) -> Result<()> {
@@ -62,20 +64,24 @@ pub async fn run(settings: Settings) -> Result<()> {
         // had shown.
         let urls = settings.advertise_client_urls.clone();
         node.publish(settings.name.clone(), urls).await;
+        if settings.corruption.at_start {
+            corruption::at_start(&node).await?;
+        }
         let clients = listeners::serve(client_listeners, metrics_listeners, &context);
         let compacting = compactor::run(settings.auto_compaction, node.clone(), view.clone());
         tokio::spawn(compacting);
         tokio::spawn(cluster_version::keep(node.clone(), view.clone()));
+        tokio::spawn(corruption::watch(node.clone(), settings.corruption));
         tracing::info!(
             member = format!("{:x}", identity.member),
             cluster = format!("{:x}", identity.cluster),
             "ready to serve client requests"
         );
         notify::ready();
-        clients.run().await
+        clients.run().await.context("client listeners")
     };
     let outcome = tokio::select! {
-        ended = serving => ended.context("client listeners"),
+        ended = serving => ended,
         reason = node.failed() => Err(anyhow::anyhow!("raft stopped: {reason}")),
         signal = told.recv() => {
             tracing::info!(signal, "stopping");

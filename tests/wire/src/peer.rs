@@ -71,6 +71,11 @@ impl Peer {
         Ok(())
     }
 
+    /// A flag that the next start has too.
+    pub fn add_flag(&mut self, flag: &str) {
+        self.args.push(flag.to_owned());
+    }
+
     pub fn client_url(&self) -> String {
         let scheme = if self.secure { "https" } else { "http" };
         format!("{scheme}://127.0.0.1:{}", self.client_port)

@@ -1,6 +1,7 @@
 //! Backups between the two products: what one wrote the other restores, and the restored cluster
 //! shows a client what the first one showed.
 
+pub mod corruption;
 pub mod fill;
 pub mod refusals;
 pub mod seen;
@@ -40,7 +41,7 @@ pub async fn run(options: &Options) -> Result<bool> {
     Ok(tally.close())
 }
 
-const CASES: [&str; 9] = [
+const CASES: [&str; 11] = [
     "stream",
     "to-etcd",
     "from-etcd",
@@ -50,6 +51,8 @@ const CASES: [&str; 9] = [
     "many-keys-to-etcd",
     "many-keys-from-etcd",
     "refusals",
+    "corruption-seen-by-the-clock",
+    "corruption-seen-after-compaction",
 ];
 
 async fn case(name: &str, tools: &Tools) -> Result<()> {
@@ -63,6 +66,8 @@ async fn case(name: &str, tools: &Tools) -> Result<()> {
         "import" => import(tools).await,
         "many-keys-to-etcd" => many(tools, mainstay, etcd).await,
         "many-keys-from-etcd" => many(tools, etcd, mainstay).await,
+        "corruption-seen-by-the-clock" => corruption::by_the_clock(tools).await,
+        "corruption-seen-after-compaction" => corruption::after_compaction(tools).await,
         _ => refusals::run(tools).await,
     }
 }

@@ -72,12 +72,13 @@ pub enum Kind {
     SnapshotChunk = 12,
     SnapshotEnd = 13,
     MoveLeader = 14,
+    Hash = 30,
 }
 
 impl Kind {
     pub fn from_byte(byte: u8) -> Option<Kind> {
         use Kind::*;
-        const ALL: [Kind; 14] = [
+        const ALL: [Kind; 15] = [
             Append,
             Vote,
             PreVote,
@@ -92,6 +93,7 @@ impl Kind {
             SnapshotChunk,
             SnapshotEnd,
             MoveLeader,
+            Hash,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == byte)
     }

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::gates::{self, Gates};
 use super::values::Values;
-use super::{Refusal, access, cluster, gates, go, tls, urls};
-use crate::settings::{AutoCompaction, Keepalive, LogOutput, LogSettings, Settings};
+use super::{Refusal, access, cluster, go, tls, urls};
+use crate::settings::{
+    AutoCompaction, CorruptionChecks, Keepalive, LogOutput, LogSettings, Settings,
+};
 
 /// etcd's upper bound of `--election-timeout`.
 const ELECTION_MS_MAX: u64 = 50_000;
@@ -19,7 +22,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 pub fn settings(mut values: Values) -> Result<Settings, Refusal> {
     values.judge()?;
-    gates::check(&mut values)?;
+    let gates = gates::read(&mut values)?;
     if values.is_set("listen-client-urls") && !values.is_set("advertise-client-urls") {
         return Err(Refusal::new(
             "--advertise-client-urls is required when --listen-client-urls is set explicitly",
@@ -59,6 +62,7 @@ pub fn settings(mut values: Values) -> Result<Settings, Refusal> {
         snapshot_count: values.unsigned("snapshot-count"),
         catchup_entries: values.unsigned("snapshot-catchup-entries"),
         auto_compaction: compaction(&values)?,
+        corruption: corruption(&values, gates)?,
         watch_progress_interval: values.duration("watch-progress-notify-interval"),
         metrics_extensive: extensive(&values)?,
         access: access::read(&values)?,
@@ -159,6 +163,19 @@ fn compaction(values: &Values) -> Result<AutoCompaction, Refusal> {
             "unknown auto-compaction-mode {other:?} for flag -auto-compaction-mode"
         ))),
     }
+}
+
+fn corruption(values: &Values, gates: Gates) -> Result<CorruptionChecks, Refusal> {
+    let every = values.duration("corrupt-check-time");
+    let compactions = values.duration("compact-hash-check-time");
+    if compactions.is_zero() {
+        return Err(Refusal::new("--compact-hash-check-time must be >0"));
+    }
+    Ok(CorruptionChecks {
+        at_start: gates.initial_corrupt_check,
+        every: (!every.is_zero()).then_some(every),
+        after_compaction: gates.compact_hash_check.then_some(compactions),
+    })
 }
 
 fn extensive(values: &Values) -> Result<bool, Refusal> {

@@ -161,8 +161,8 @@ pub const FLAGS: &[Flag] = &[
     flag("distributed-tracing-instance-id", "", Text, Ignored),
     flag("distributed-tracing-sampling-rate", "0", Int, Ignored),
     // Features.
-    flag("corrupt-check-time", "0s", Duration, Ignored),
-    flag("compact-hash-check-time", "1m0s", Duration, Ignored),
+    flag("corrupt-check-time", "0s", Duration, Used),
+    flag("compact-hash-check-time", "1m0s", Duration, Used),
     flag("compaction-batch-limit", "0", Int, Ignored),
     flag("compaction-sleep-interval", "0s", Duration, Ignored),
     flag("watch-progress-notify-interval", "0s", Duration, Used),
