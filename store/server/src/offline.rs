@@ -4,6 +4,7 @@
 //! What goes wrong is one line on stderr and exit code 1; wrong flags are exit code 2. A new data
 //! directory appears whole or not at all.
 
+mod connect;
 mod import;
 mod new_dir;
 mod restore;

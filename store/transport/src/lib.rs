@@ -11,6 +11,7 @@
 mod accept;
 mod auto;
 mod certificate;
+mod client;
 mod connect;
 mod error;
 mod guarded;
@@ -26,6 +27,7 @@ mod verifier;
 pub use accept::Accepted;
 pub use auto::self_signed;
 pub use certificate::{Certificate, Loaded, Role};
+pub use client::{ClientFiles, ClientTls};
 pub use error::{Error, Refused};
 pub use guarded::Guarded;
 pub use material::Files;

@@ -48,6 +48,12 @@ pub(crate) struct Material {
     pub digest: [u8; 32],
 }
 
+impl Pair {
+    pub fn read(cert: &Path, key: &Path) -> Result<Pair, Error> {
+        pair(cert, key, &mut read)
+    }
+}
+
 impl fmt::Debug for Material {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Material").finish_non_exhaustive()
@@ -96,6 +102,11 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
         return Err(malformed(path, format!("{length} bytes are too many")));
     }
     fs::read(path).map_err(failed)
+}
+
+/// The certificates of a bundle in a file.
+pub(crate) fn bundle(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    certificates(path, &read(path)?)
 }
 
 fn malformed(path: &Path, reason: impl ToString) -> Error {

@@ -192,11 +192,11 @@ fn check(pair: &Pair, provider: &Arc<CryptoProvider>) -> Result<(), Error> {
         .map_err(|error| misfit(pair, &error))
 }
 
-fn parts(pair: &Pair) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+pub(crate) fn parts(pair: &Pair) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     (pair.chain.clone(), pair.key.clone_key())
 }
 
-fn misfit(pair: &Pair, error: &rustls::Error) -> Error {
+pub(crate) fn misfit(pair: &Pair, error: &rustls::Error) -> Error {
     Error::Pair {
         cert: pair.cert_path.clone(),
         key: pair.key_path.clone(),

@@ -27,6 +27,8 @@ pub struct Summary {
 pub struct Client {
     pub peers: PathBuf,
     pub endpoints: Vec<String>,
+    /// What both programs need besides, where the members speak TLS.
+    pub flags: Vec<String>,
     /// Holds the output of the load that runs.
     pub folder: PathBuf,
 }
@@ -40,6 +42,7 @@ impl Client {
         let mut child = Command::new(self.peers.join("benchmark"))
             .args(arguments)
             .args(["--precise", "--endpoints", &self.endpoints.join(",")])
+            .args(&self.flags)
             .args([
                 "--conns",
                 &connections.to_string(),
@@ -92,6 +95,7 @@ impl Client {
     fn etcdctl(&self, arguments: &[&str], input: &str) -> Result<()> {
         let mut child = Command::new(self.peers.join("etcdctl"))
             .args(["--endpoints", &self.endpoints.join(",")])
+            .args(&self.flags)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -9,6 +9,7 @@ mod client;
 mod reading;
 mod report;
 mod rows;
+mod secure;
 mod side;
 
 use std::path::PathBuf;
@@ -65,7 +66,7 @@ fn run(arguments: &[String]) -> Result<()> {
     let mut all: Vec<[Readings; 2]> = Vec::new();
     for round in 0..wish.rounds {
         let mut readings = [Readings::default(), Readings::default()];
-        for stage in [Stage::Small, Stage::Million] {
+        for stage in [Stage::Small, Stage::Secure, Stage::Million] {
             let rows: Vec<&Row> = wish
                 .rows
                 .iter()
@@ -79,7 +80,8 @@ fn run(arguments: &[String]) -> Result<()> {
             // becomes slower favours neither.
             for index in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
                 println!("round {}, {}", round + 1, sides[index].name);
-                let running = Running::start(&sides[index], &peers, wish.base_port, wish.scale)?;
+                let running =
+                    Running::start(&sides[index], stage, &peers, wish.base_port, wish.scale)?;
                 running.measure(stage, &rows, &mut readings[index])?;
             }
         }

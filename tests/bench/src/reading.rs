@@ -53,6 +53,7 @@ const fn quantity(
 use Better::{Higher, Lower};
 
 const PUT: &str = "put, 100 connections, 1000 clients";
+const PUT_TLS: &str = "put, 100/1000, over TLS with client certificates";
 const PUT_ONE: &str = "put, 1 client";
 const RANGE: &str = "range one key, linearizable, 100/1000";
 const LIST: &str = "list 10,000 keys by pages of 500";
@@ -73,6 +74,38 @@ pub const QUANTITIES: &[Quantity] = &[
     ),
     quantity("put.p50", PUT, "median latency", (1, "ms"), Lower, None),
     quantity("put.p99", PUT, "p99 latency", (1, "ms"), Lower, None),
+    quantity(
+        "put-tls.rate",
+        PUT_TLS,
+        "throughput",
+        (0, "/s"),
+        Higher,
+        None,
+    ),
+    quantity(
+        "put-tls.cpu",
+        PUT_TLS,
+        "server CPU per put",
+        (0, "us"),
+        Lower,
+        None,
+    ),
+    quantity(
+        "put-tls.p50",
+        PUT_TLS,
+        "median latency",
+        (1, "ms"),
+        Lower,
+        None,
+    ),
+    quantity(
+        "put-tls.p99",
+        PUT_TLS,
+        "p99 latency",
+        (1, "ms"),
+        Lower,
+        None,
+    ),
     quantity(
         "put-one.p50",
         PUT_ONE,

@@ -19,6 +19,8 @@ const PAGE: usize = 500;
 pub enum Stage {
     /// A fresh cluster.
     Small,
+    /// A fresh cluster with TLS on both sides of every member, and certificates asked for.
+    Secure,
     /// A cluster that holds a million keys.
     Million,
 }
@@ -64,6 +66,12 @@ pub const ROWS: &[Row] = &[
         run: watch,
     },
     Row {
+        name: "put-tls",
+        load: "put, 100/1000, over TLS with client certificates",
+        stage: Stage::Secure,
+        run: put_tls,
+    },
+    Row {
         name: "memory",
         load: "RSS with 1M keys",
         stage: Stage::Million,
@@ -84,6 +92,21 @@ pub const ROWS: &[Row] = &[
 ];
 
 fn put(side: &mut Running, readings: &mut Readings) -> Result<()> {
+    puts(
+        side,
+        readings,
+        ["put.rate", "put.cpu", "put.p50", "put.p99"],
+    )
+}
+
+fn put_tls(side: &mut Running, readings: &mut Readings) -> Result<()> {
+    let keys = ["put-tls.rate", "put-tls.cpu", "put-tls.p50", "put-tls.p99"];
+    puts(side, readings, keys)
+}
+
+/// Notes throughput, CPU time, median and p99 under the keys given.
+fn puts(side: &mut Running, readings: &mut Readings, keys: [&'static str; 4]) -> Result<()> {
+    let [rate, per_put, median, high] = keys;
     let warm_up = side.scaled(3_000.0);
     let total = side.scaled(60_000.0);
     let arguments = [
@@ -104,11 +127,11 @@ fn put(side: &mut Running, readings: &mut Readings) -> Result<()> {
         1000,
         &[&arguments[..], &[total.to_string().as_str()]].concat(),
     )?;
-    readings.set("put.rate", summary.per_second);
-    readings.set("put.cpu", cpu / total as f64 * 1e6);
-    readings.set("put.p50", summary.p50 * 1e3);
+    readings.set(rate, summary.per_second);
+    readings.set(per_put, cpu / total as f64 * 1e6);
+    readings.set(median, summary.p50 * 1e3);
     if let Some(p99) = summary.p99 {
-        readings.set("put.p99", p99 * 1e3);
+        readings.set(high, p99 * 1e3);
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use xtask::{places, process};
 use crate::client::{Client, Summary};
 use crate::reading::{QUANTITIES, Readings};
 use crate::rows::{Row, Stage, fill};
+use crate::secure::Secure;
 
 /// How long a cluster may take to serve, with a million keys on disk too.
 const START_LIMIT: Duration = Duration::from_secs(180);
@@ -32,12 +33,25 @@ pub struct Running {
 
 impl Running {
     /// Wipes the folder of the last run and starts the members.
-    pub fn start(side: &Side, peers: &Path, base_port: u16, scale: f64) -> Result<Running> {
+    pub fn start(
+        side: &Side,
+        stage: Stage,
+        peers: &Path,
+        base_port: u16,
+        scale: f64,
+    ) -> Result<Running> {
         let folder = places::cache()?.join("bench").join(side.name);
         if folder.exists() {
             fs::remove_dir_all(&folder)
                 .with_context(|| format!("cannot wipe {}", folder.display()))?;
         }
+        let secure = match stage {
+            Stage::Secure => Some(Secure::new(&folder)?),
+            Stage::Small | Stage::Million => None,
+        };
+        // Both sides get what the million keys need; the default quota is 2 GiB.
+        let mut flags = vec!["--quota-backend-bytes=8589934592".to_owned()];
+        flags.extend(secure.iter().flat_map(Secure::member_flags));
         let plan = Plan {
             program: side.program.clone(),
             folder: folder.clone(),
@@ -45,14 +59,15 @@ impl Running {
                 .map(|n| (base_port + 2 * n, base_port + 2 * n + 1))
                 .collect(),
             token: "bench".to_owned(),
-            // Both sides get what the million keys need; the default quota is 2 GiB.
-            flags: vec!["--quota-backend-bytes=8589934592".to_owned()],
+            secure: secure.is_some(),
+            flags,
         };
         let mut cluster = Cluster::start(&plan)?;
         cluster.wait_until_serving(START_LIMIT)?;
         let client = Client {
             peers: peers.to_path_buf(),
             endpoints: cluster.endpoints(),
+            flags: secure.iter().flat_map(Secure::client_flags).collect(),
             folder,
         };
         Ok(Running {

@@ -32,6 +32,8 @@ pub struct Plan {
     pub ports: Vec<(u16, u16)>,
     /// `--initial-cluster-token`.
     pub token: String,
+    /// URLs are https; the flags name the certificates.
+    pub secure: bool,
     /// Flags beyond those that every member gets.
     pub flags: Vec<String>,
 }
@@ -152,8 +154,8 @@ impl Plan {
         let file = OpenOptions::new().create(true).append(true).open(&log);
         let file = file.with_context(|| format!("cannot write {}", log.display()))?;
         let log_start = file.metadata()?.len();
-        let client_url = format!("http://127.0.0.1:{client}");
-        let peer_url = format!("http://127.0.0.1:{peer}");
+        let client_url = self.url(client);
+        let peer_url = self.url(peer);
         let mut command = Command::new(&self.program);
         command
             .args(["--name", &name])
@@ -198,9 +200,14 @@ impl Plan {
         })
     }
 
+    fn url(&self, port: u16) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{port}")
+    }
+
     fn initial_cluster(&self) -> String {
         let member = |(index, (_, peer)): (usize, &(u16, u16))| {
-            format!("{}=http://127.0.0.1:{peer}", member_name(index))
+            format!("{}={}", member_name(index), self.url(*peer))
         };
         self.ports
             .iter()

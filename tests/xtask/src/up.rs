@@ -39,6 +39,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         folder: folder.clone(),
         ports: ports(&wish)?,
         token: format!("mainstay-up-{}", wish.members),
+        secure: false,
         flags: Vec::new(),
     };
     plan.check_ports()?;

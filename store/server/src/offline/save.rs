@@ -5,14 +5,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use mainstay_proto::etcdserverpb::SnapshotRequest;
 use mainstay_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use mainstay_snapshot::trailer;
-use tonic::transport::Endpoint;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use super::connect::Server;
+
 /// A stream that is silent this long is given up: a member that has died would never end it. The
 /// member writes its backup before it sends the first byte, which takes as long as it is large.
 const SILENCE_MAX: Duration = Duration::from_secs(600);
@@ -21,20 +21,19 @@ const SILENCE_MAX: Duration = Duration::from_secs(600);
 pub struct Arguments {
     /// Where the backup goes; an older one is replaced once the new one is whole.
     file: PathBuf,
-    /// The one member to ask.
-    #[arg(long, default_value = "127.0.0.1:2379")]
-    endpoints: String,
+    #[command(flatten)]
+    server: Server,
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let url = url(&arguments.endpoints)?;
+    let server = &arguments.server;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let mut part = arguments.file.clone().into_os_string();
     part.push(".part");
     let part = PathBuf::from(part);
-    let saved = runtime.block_on(save(&url, &part)).and_then(|version| {
+    let saved = runtime.block_on(save(server, &part)).and_then(|version| {
         fs::rename(&part, &arguments.file)?;
         Ok(version)
     });
@@ -50,24 +49,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn url(endpoints: &str) -> Result<String> {
-    if endpoints.contains(',') {
-        bail!("snapshot must be requested to one selected node, not multiple {endpoints}");
-    }
-    match endpoints.split_once("://") {
-        None => Ok(format!("http://{endpoints}")),
-        Some(("http", _)) => Ok(endpoints.to_owned()),
-        Some(_) => bail!("--endpoints: TLS is not there yet: {endpoints}"),
-    }
-}
-
 /// Writes the stream into a new file, compares it with its checksum and syncs it. Returns the
 /// version the member gave.
-async fn save(url: &str, part: &Path) -> Result<String> {
-    let endpoint = Endpoint::from_shared(url.to_owned())?.connect_timeout(CONNECT_TIMEOUT);
-    let channel = endpoint.connect().await;
-    let mut client = MaintenanceClient::new(channel.with_context(|| url.to_owned())?);
-    let mut stream = client.snapshot(SnapshotRequest {}).await?.into_inner();
+async fn save(server: &Server, part: &Path) -> Result<String> {
+    let (channel, token) = server.connect().await?;
+    let mut request = tonic::Request::new(SnapshotRequest {});
+    if let Some(token) = token {
+        request.metadata_mut().insert("token", token);
+    }
+    let mut stream = MaintenanceClient::new(channel)
+        .snapshot(request)
+        .await?
+        .into_inner();
     let named = || part.display().to_string();
     // Keys and values are in it: for the owner alone.
     let mut file = private(part).with_context(named)?;
@@ -90,17 +83,4 @@ fn private(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(true);
     options.mode(0o600).open(path)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_plain_endpoint_is_asked() {
-        assert_eq!(url("h:1").unwrap(), "http://h:1");
-        assert_eq!(url("http://h:1").unwrap(), "http://h:1");
-        assert!(url("https://h:1").is_err());
-        assert!(url("h:1,i:1").unwrap_err().to_string().contains("one"));
-    }
 }

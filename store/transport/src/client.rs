@@ -1,0 +1,91 @@
+//! TLS of a command that dials a server and serves nobody: it has flags of its own, and its files
+//! are read once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::error::{Error, Refused};
+use crate::handshakes::HANDSHAKE_TIMEOUT;
+use crate::material::{self, Pair};
+use crate::tls::{misfit, parts};
+use crate::verifier::AnyServer;
+
+/// `--cacert`, `--cert`, `--key` and `--insecure-skip-tls-verify`, as etcdctl has them.
+#[derive(Clone, Debug, Default)]
+pub struct ClientFiles {
+    /// Whom to trust; the system's authorities, if none is given.
+    pub trusted_ca: Option<PathBuf>,
+    /// Certificate and key to show.
+    pub pair: Option<(PathBuf, PathBuf)>,
+    pub skip_verify: bool,
+}
+
+/// What a dialler shakes hands with.
+#[derive(Clone)]
+pub struct ClientTls(Arc<ClientConfig>);
+
+impl ClientTls {
+    /// Reads the files; `alpn` is what is spoken inside, `h2` for gRPC (RFC 7301).
+    pub fn open(files: &ClientFiles, alpn: &[&[u8]]) -> Result<ClientTls, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let unusable = |error: rustls::Error| Error::Verifier(error.to_string());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(unusable)?;
+        let builder = if files.skip_verify {
+            let any = Arc::new(AnyServer(provider));
+            builder.dangerous().with_custom_certificate_verifier(any)
+        } else {
+            builder.with_root_certificates(roots(files.trusted_ca.as_deref())?)
+        };
+        let mut config = match &files.pair {
+            Some((cert, key)) => {
+                let pair = Pair::read(cert, key)?;
+                let (chain, key) = parts(&pair);
+                let shown = builder.with_client_auth_cert(chain, key);
+                shown.map_err(|error| misfit(&pair, &error))?
+            }
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        Ok(ClientTls(Arc::new(config)))
+    }
+
+    /// Shakes hands with the host that `stream` leads to, which must be in its certificate.
+    pub async fn connect(
+        &self,
+        stream: TcpStream,
+        host: &str,
+    ) -> Result<TlsStream<TcpStream>, Refused> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| Refused::Other(format!("{host:?} is not a host name")))?;
+        let handshake = TlsConnector::from(self.0.clone()).connect(name, stream);
+        match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => Err(Refused::of(&error)),
+            Err(_) => Err(Refused::Slow),
+        }
+    }
+}
+
+fn roots(bundle: Option<&Path>) -> Result<RootCertStore, Error> {
+    let mut store = RootCertStore::empty();
+    let Some(path) = bundle else {
+        // One that cannot be read is one less to trust; the handshake says if it was needed.
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(store);
+    };
+    for certificate in material::bundle(path)? {
+        let added = store.add(certificate);
+        added.map_err(|error| Error::Verifier(format!("trusted CA: {error}")))?;
+    }
+    Ok(store)
+}
