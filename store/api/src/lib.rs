@@ -32,4 +32,5 @@ pub use http::Listener;
 pub use limits::Limits;
 pub use metrics::Disk;
 pub use serve::{Api, Connection};
+pub use services::maintenance::alarm_name;
 pub use services::watch::reasons as watch_reasons;

@@ -55,6 +55,23 @@ pub(crate) fn enter(dir: &Path) -> Result<PathBuf, Error> {
     Ok(database)
 }
 
+/// The database in force, or, where the pointer to it cannot be read, the newest there is. Changes
+/// nothing.
+pub(crate) fn find(dir: &Path) -> Result<PathBuf, Error> {
+    if let Ok(Some(number)) = current(dir) {
+        return Ok(database_path(dir, number));
+    }
+    let mut newest = None;
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        newest = newest.max(name.to_str().and_then(parse));
+    }
+    match newest {
+        Some(number) => Ok(database_path(dir, number)),
+        None => Err(Error::corrupt("there is no database")),
+    }
+}
+
 /// Makes `received` (on the same file system) the database in force.
 pub(crate) fn switch(dir: &Path, received: &Path) -> Result<(), Error> {
     fs::create_dir_all(dir)?;

@@ -12,6 +12,7 @@ mod applied;
 mod bootstrap;
 mod codec;
 mod corruption;
+pub mod describe;
 mod handler;
 pub mod identity;
 mod keeper;

@@ -1,11 +1,12 @@
-//! Chores that need no running member: backups saved, looked at and restored, and a data directory
-//! of etcd taken over. Flags and defaults are etcdutl's, and etcdctl's for `save`.
+//! Chores that need no running member: backups saved, looked at and restored, a data directory of
+//! etcd taken over, and one of our own looked into. Flags and defaults are etcdutl's, and etcdctl's for `save`.
 //!
 //! What goes wrong is one line on stderr and exit code 1; wrong flags are exit code 2. A new data
 //! directory appears whole or not at all.
 
 mod connect;
 mod import;
+mod inspect;
 mod new_dir;
 mod restore;
 mod save;
@@ -18,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::settings;
 
 /// First arguments that are a chore; anything else starts the member.
-const CHORES: [&str; 2] = ["snapshot", "import"];
+const CHORES: [&str; 3] = ["snapshot", "import", "inspect"];
 const EXIT_FAILED: i32 = 1;
 
 #[derive(Debug, Parser)]
@@ -37,6 +38,8 @@ enum Chore {
     },
     /// Makes a data directory of that of a stopped etcd member.
     Import(import::Arguments),
+    /// Shows what is in a stopped member's data directory, damaged or not. Changes nothing.
+    Inspect(inspect::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +86,7 @@ pub fn from_process() -> Option<i32> {
             Snapshot::Restore(arguments) => restore::run(&arguments),
         },
         Chore::Import(arguments) => import::run(&arguments),
+        Chore::Inspect(arguments) => inspect::run(&arguments),
     };
     Some(match done {
         Ok(()) => 0,

@@ -13,6 +13,7 @@ mod bytes_at;
 mod entry;
 mod error;
 mod index;
+mod inspect;
 mod options;
 mod read;
 mod record;
@@ -30,6 +31,7 @@ mod writer;
 
 pub use entry::{Cut, Done, Entry, EntryId, Recovery, State};
 pub use error::Error;
+pub use inspect::{Found, Seen, inspect};
 #[cfg(feature = "planted-faults")]
 pub use options::Faults;
 pub use options::{

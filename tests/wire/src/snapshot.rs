@@ -3,6 +3,7 @@
 
 pub mod corruption;
 pub mod fill;
+pub mod inspect;
 pub mod refusals;
 pub mod seen;
 pub mod stream;
@@ -41,7 +42,7 @@ pub async fn run(options: &Options) -> Result<bool> {
     Ok(tally.close())
 }
 
-const CASES: [&str; 11] = [
+const CASES: [&str; 12] = [
     "stream",
     "to-etcd",
     "from-etcd",
@@ -51,6 +52,7 @@ const CASES: [&str; 11] = [
     "many-keys-to-etcd",
     "many-keys-from-etcd",
     "refusals",
+    "inspect",
     "corruption-seen-by-the-clock",
     "corruption-seen-after-compaction",
 ];
@@ -66,6 +68,7 @@ async fn case(name: &str, tools: &Tools) -> Result<()> {
         "import" => import(tools).await,
         "many-keys-to-etcd" => many(tools, mainstay, etcd).await,
         "many-keys-from-etcd" => many(tools, etcd, mainstay).await,
+        "inspect" => inspect::run(tools).await,
         "corruption-seen-by-the-clock" => corruption::by_the_clock(tools).await,
         "corruption-seen-after-compaction" => corruption::after_compaction(tools).await,
         _ => refusals::run(tools).await,

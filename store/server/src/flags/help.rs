@@ -7,7 +7,8 @@ pub fn help() -> String {
     let mut text = String::from(
         "Usage: mainstay [flags]\n\
          \x20      mainstay snapshot save|status|restore ...\n\
-         \x20      mainstay import ...\n\n\
+         \x20      mainstay import ...\n\
+         \x20      mainstay inspect wal|db|members ...\n\n\
          Starts one member, or does an offline chore (see its --help). Flags, defaults and\n\
          ETCD_* variables are those of etcd 3.7.\n\n",
     );

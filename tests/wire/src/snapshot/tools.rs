@@ -112,6 +112,14 @@ impl Tools {
         Ok(ran.err)
     }
 
+    /// Looks into a stopped member's directory.
+    pub async fn inspect(&self, what: &[&str], dir: &Path) -> Result<Ran> {
+        let mut line = vec!["inspect"];
+        line.extend(what);
+        line.extend(["--data-dir", text(dir)?]);
+        spawn(&self.mainstay, &line).await
+    }
+
     /// Tries to restore what cannot be restored.
     pub async fn refused_restore(&self, file: &Path, target: &Path, flags: &[&str]) -> Result<Ran> {
         let mut line = vec!["snapshot", "restore", text(file)?, "--data-dir"];
