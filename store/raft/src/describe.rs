@@ -125,7 +125,6 @@ mod tests {
             proposer: 0xab,
             request: 7,
             body: Some(body),
-            ..Default::default()
         };
         entry(KIND_COMMAND, command.encode_to_vec().into())
     }
