@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values::Values;
-use super::{Refusal, access, cluster, gates, go, tls, urls};
+use super::{Refusal, access, auth, cluster, gates, go, tls, urls};
 use crate::settings::{AutoCompaction, Keepalive, LogOutput, LogSettings, Settings};
 
 /// etcd's upper bound of `--election-timeout`.
@@ -62,6 +62,8 @@ pub fn settings(mut values: Values) -> Result<Settings, Refusal> {
         watch_progress_interval: values.duration("watch-progress-notify-interval"),
         metrics_extensive: extensive(&values)?,
         access: access::read(&values)?,
+        logins: auth::read(&values)?,
+        token_ttl: auth::token_ttl(&values),
         unsafe_no_fsync: values.boolean("unsafe-no-fsync"),
         log: log(&mut values)?,
         heartbeat,
