@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use mainstay_apply::{Outcome, View};
+use mainstay_apply::{Gate, Outcome, View};
+use mainstay_auth::{Auth, Caller as Identity, Error as AuthError};
 use mainstay_lease::Leases;
 use mainstay_mvcc::Store;
 use mainstay_proto::{entry::command::Body, etcdserverpb::ResponseHeader};
@@ -19,6 +20,8 @@ use crate::access::Access;
 use crate::error::Error;
 use crate::grpc::Calls;
 use crate::limits::{Limits, SCANS_AT_ONCE, SNAPSHOTS_AT_ONCE};
+use crate::logins::{LoginSettings, Logins};
+use crate::metadata::Caller;
 use crate::metrics::{Disk, Observed};
 use crate::{header, rights};
 
@@ -53,6 +56,8 @@ pub struct Parts {
     /// `--metrics=extensive`: the duration of every call, by method.
     pub extensive_metrics: bool,
     pub access: Access,
+    pub auth: Auth,
+    pub logins: LoginSettings,
 }
 
 /// Shared by all requests.
@@ -72,12 +77,20 @@ pub struct Context {
     pub calls: Arc<Calls>,
     pub observed: Observed,
     pub access: Access,
+    pub logins: Logins,
     scans: Arc<Semaphore>,
 }
 
+/// Leave to read, as of a revision of users and roles; none is needed while authentication is off.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Permit(Option<u64>);
+
 impl Context {
     pub fn new(parts: Parts) -> Arc<Context> {
+        let logins = Logins::new(parts.auth, parts.view.clone(), parts.logins);
         Arc::new(Context {
+            logins,
             node: parts.node,
             hub: parts.hub,
             leases: parts.leases,
@@ -121,15 +134,59 @@ impl Context {
         header::at(&self.node, self.store().revision())
     }
 
-    /// Takes a command through consensus and waits until it is applied here. `encoded` is the
-    /// size of the request it carries.
-    pub async fn propose(&self, body: Body, encoded: usize) -> Result<Outcome, Status> {
+    /// Who is asking, once verified.
+    pub async fn identify(&self, caller: &Caller) -> Result<Identity, Error> {
+        let deadline = self.deadline();
+        self.logins.identify(&caller.credentials, deadline).await
+    }
+
+    /// Asks whether the caller may read. Whoever has it reads, and asks [`Context::still`] before
+    /// it answers.
+    pub async fn permit(
+        &self,
+        caller: &Caller,
+        judge: impl FnOnce(&Gate<'_>) -> Result<(), AuthError>,
+    ) -> Result<Permit, Status> {
+        if !self.logins.registry().is_enabled() {
+            return Ok(Permit(None));
+        }
+        let identity = self.identify(caller).await?;
+        let registry = self.logins.registry();
+        let gate = Gate {
+            registry: &registry,
+            caller: &identity,
+            leases: &self.leases,
+        };
+        judge(&gate).map_err(Error::from)?;
+        Ok(Permit(Some(registry.revision())))
+    }
+
+    /// Refuses to answer what was read under users and roles that have changed since: the caller
+    /// may have lost its right before what it has read was written.
+    pub fn still(&self, permit: Permit) -> Result<(), Error> {
+        match permit.0 {
+            Some(revision) if self.logins.registry().revision() != revision => {
+                Err(Error::AuthOldRevision)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes a caller's command through consensus and waits until it is applied here, where its
+    /// rights are decided. `encoded` is the size of the request it carries.
+    pub async fn propose(
+        &self,
+        caller: &Caller,
+        body: Body,
+        encoded: usize,
+    ) -> Result<Outcome, Status> {
+        let identity = self.identify(caller).await?;
         if self.limits.too_large(encoded) {
             return Err(Error::RequestTooLarge.into());
         }
         Ok(self
             .node
-            .propose(body, self.deadline())
+            .propose_for(identity, body, self.deadline())
             .await
             .map_err(Error::from)?)
     }

@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use crate::context::Context;
 use crate::grpc::{self, Body, Call, Coding, MessageStream, Messages};
 use crate::metadata::{Caller, admit};
-use crate::rights::{self, Method, Presence, Row};
+use crate::rights::{self, Method, Presence, Right, Row};
 use crate::services::{
     auth, cluster, downgrade, election, health, kv, lease, lock, maintenance, reflection, snapshot,
     watch,
@@ -82,9 +82,9 @@ struct Exchange<B> {
 
 async fn route<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
     match exchange.row.method {
-        Method::Put => exchange.unary(kv::put).await,
+        Method::Put => exchange.unary_for(kv::put).await,
         Method::Range => exchange.unary_encoded(kv::range).await,
-        Method::Txn => exchange.unary(kv::txn).await,
+        Method::Txn => exchange.unary_for(kv::txn).await,
         Method::Watch => Box::pin(exchange.stream(watch::watch)).await,
         _ => Box::pin(route_rare(exchange)).await,
     }
@@ -93,33 +93,46 @@ async fn route<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
 async fn route_rare<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
     match exchange.row.method {
         Method::RangeStream => exchange.stream(kv::range_stream).await,
-        Method::DeleteRange => exchange.unary(kv::delete_range).await,
-        Method::Compact => exchange.unary(kv::compact).await,
-        Method::LeaseGrant => exchange.unary(lease::grant).await,
-        Method::LeaseRevoke => exchange.unary(lease::revoke).await,
+        Method::DeleteRange => exchange.unary_for(kv::delete_range).await,
+        Method::Compact => exchange.unary_for(kv::compact).await,
+        Method::LeaseGrant => exchange.unary_for(lease::grant).await,
+        Method::LeaseRevoke => exchange.unary_for(lease::revoke).await,
         Method::LeaseKeepAlive => exchange.stream(lease::keep_alive).await,
-        Method::LeaseTimeToLive => exchange.unary(lease::time_to_live).await,
-        Method::LeaseLeases => exchange.unary(lease::leases).await,
+        Method::LeaseTimeToLive => exchange.unary_for(lease::time_to_live).await,
+        Method::LeaseLeases => exchange.unary_for(lease::leases).await,
         Method::MemberList => exchange.unary(cluster::member_list).await,
-        Method::Alarm => exchange.unary(maintenance::alarm).await,
+        Method::Alarm => exchange.unary_for(maintenance::alarm).await,
         Method::Status => exchange.unary(maintenance::status).await,
-        Method::Downgrade => exchange.unary(downgrade::downgrade).await,
+        Method::Downgrade => exchange.unary_for(downgrade::downgrade).await,
         Method::Defragment => exchange.unary(maintenance::defragment).await,
         Method::Hash => exchange.unary(maintenance::hash).await,
         Method::HashKv => exchange.unary(maintenance::hash_kv).await,
         Method::Snapshot => exchange.stream(snapshot::snapshot).await,
         Method::MoveLeader => exchange.unary(maintenance::move_leader).await,
-        Method::AuthEnable => exchange.unary(auth::enable).await,
-        Method::AuthDisable => exchange.unary(auth::disable).await,
-        Method::AuthStatus => exchange.unary(auth::status).await,
-        Method::Authenticate => exchange.unary(auth::authenticate).await,
-        Method::Lock => exchange.unary(lock::lock).await,
-        Method::Unlock => exchange.unary(lock::unlock).await,
-        Method::Campaign => exchange.unary(election::campaign).await,
-        Method::Proclaim => exchange.unary(election::proclaim).await,
-        Method::Leader => exchange.unary(election::leader).await,
+        Method::AuthEnable
+        | Method::AuthDisable
+        | Method::AuthStatus
+        | Method::Authenticate
+        | Method::UserAdd
+        | Method::UserGet
+        | Method::UserList
+        | Method::UserDelete
+        | Method::UserChangePassword
+        | Method::UserGrantRole
+        | Method::UserRevokeRole
+        | Method::RoleAdd
+        | Method::RoleGet
+        | Method::RoleList
+        | Method::RoleDelete
+        | Method::RoleGrantPermission
+        | Method::RoleRevokePermission => route_auth(exchange).await,
+        Method::Lock => exchange.unary_for(lock::lock).await,
+        Method::Unlock => exchange.unary_for(lock::unlock).await,
+        Method::Campaign => exchange.unary_for(election::campaign).await,
+        Method::Proclaim => exchange.unary_for(election::proclaim).await,
+        Method::Leader => exchange.unary_for(election::leader).await,
         Method::Observe => exchange.stream(election::observe).await,
-        Method::Resign => exchange.unary(election::resign).await,
+        Method::Resign => exchange.unary_for(election::resign).await,
         Method::HealthCheck => exchange.unary(health::check).await,
         Method::HealthWatch => exchange.stream(health::watch).await,
         Method::Reflection | Method::ReflectionAlpha => {
@@ -136,8 +149,54 @@ async fn route_rare<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
     }
 }
 
+async fn route_auth<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
+    match exchange.row.method {
+        Method::AuthEnable => exchange.unary_for(auth::enable).await,
+        Method::AuthDisable => exchange.unary_for(auth::disable).await,
+        Method::AuthStatus => exchange.unary_for(auth::status).await,
+        Method::Authenticate => exchange.unary_for(auth::authenticate).await,
+        Method::UserAdd => exchange.unary_for(auth::user_add).await,
+        Method::UserGet => exchange.unary_for(auth::user_get).await,
+        Method::UserList => exchange.unary_for(auth::user_list).await,
+        Method::UserDelete => exchange.unary_for(auth::user_delete).await,
+        Method::UserChangePassword => exchange.unary_for(auth::user_change_password).await,
+        Method::UserGrantRole => exchange.unary_for(auth::user_grant_role).await,
+        Method::UserRevokeRole => exchange.unary_for(auth::user_revoke_role).await,
+        Method::RoleAdd => exchange.unary_for(auth::role_add).await,
+        Method::RoleGet => exchange.unary_for(auth::role_get).await,
+        Method::RoleList => exchange.unary_for(auth::role_list).await,
+        Method::RoleDelete => exchange.unary_for(auth::role_delete).await,
+        Method::RoleGrantPermission => exchange.unary_for(auth::role_grant_permission).await,
+        _ => exchange.unary_for(auth::role_revoke_permission).await,
+    }
+}
+
+async fn let_in(
+    context: &Context,
+    row: &'static Row,
+    parts: &http::request::Parts,
+) -> Result<Caller, Status> {
+    let caller = admit(context, row, &parts.headers, &parts.extensions)?;
+    if context.logins.registry().is_enabled() {
+        // Boxed, so that requests of a cluster without users are no larger for it.
+        Box::pin(enter(context, row, &caller)).await?;
+    }
+    Ok(caller)
+}
+
+/// Sees to the rights that a row alone tells.
+async fn enter(context: &Context, row: &Row, caller: &Caller) -> Result<(), Status> {
+    // Nothing is read under it: the handler asks again for what it reads.
+    let _ = match row.right {
+        Right::Token => context.permit(caller, |gate| gate.known()).await?,
+        Right::Root => context.permit(caller, |gate| gate.root()).await?,
+        Right::Nobody | Right::Keys | Right::LeaseKeys | Right::RootOrOwn => return Ok(()),
+    };
+    Ok(())
+}
+
 impl<B: Incoming> Exchange<B> {
-    /// One message in, one out.
+    /// One message in, one out, whoever asks: its row has seen to the caller.
     async fn unary<Q, A, F, H>(self, handler: H) -> Response<Body>
     where
         Q: Message + Default,
@@ -145,8 +204,20 @@ impl<B: Incoming> Exchange<B> {
         F: Future<Output = Result<A, Status>>,
         H: FnOnce(Arc<Context>, Q) -> F,
     {
-        self.unary_encoded(|context, request, coding| {
-            let answer = handler(context, request);
+        self.unary_for(|context, _, request| handler(context, request))
+            .await
+    }
+
+    /// The same with who asks.
+    async fn unary_for<Q, A, F, H>(self, handler: H) -> Response<Body>
+    where
+        Q: Message + Default,
+        A: Message,
+        F: Future<Output = Result<A, Status>>,
+        H: FnOnce(Arc<Context>, Caller, Q) -> F,
+    {
+        self.unary_encoded(|context, caller, request, coding| {
+            let answer = handler(context, caller, request);
             async move { grpc::encode(&answer.await?, coding) }
         })
         .await
@@ -157,7 +228,7 @@ impl<B: Incoming> Exchange<B> {
     where
         Q: Message + Default,
         F: Future<Output = Result<Bytes, Status>>,
-        H: FnOnce(Arc<Context>, Q, Coding) -> F,
+        H: FnOnce(Arc<Context>, Caller, Q, Coding) -> F,
     {
         let Exchange {
             context,
@@ -171,9 +242,9 @@ impl<B: Incoming> Exchange<B> {
         let mut messages = Messages::new(body, coding, limit, call.tally());
         let answer = match messages.only::<Q>().await {
             Err(status) => Err(status),
-            Ok(message) => match admit(&context, row, &parts.headers) {
-                Err(error) => Err(error.into()),
-                Ok(_) => handler(context, message, coding).await,
+            Ok(message) => match let_in(&context, row, &parts).await {
+                Err(status) => Err(status),
+                Ok(caller) => handler(context, caller, message, coding).await,
             },
         };
         match answer {
@@ -204,8 +275,8 @@ impl<B: Incoming> Exchange<B> {
         } = self;
         let (parts, body) = request.into_parts();
         let messages = Messages::new(body, coding, context.limits.message_bytes(), call.tally());
-        let stream = match admit(&context, row, &parts.headers) {
-            Err(error) => Err(error.into()),
+        let stream = match let_in(&context, row, &parts).await {
+            Err(status) => Err(status),
             Ok(caller) => handler(context, messages, caller).await,
         };
         match stream {

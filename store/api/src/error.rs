@@ -48,6 +48,10 @@ errors! {
         "etcdserver: wrong downgrade target version format";
     InvalidDowngradeTarget => InvalidArgument, "etcdserver: invalid downgrade target version";
     UserEmpty => InvalidArgument, "etcdserver: user name is empty";
+    RoleEmpty => InvalidArgument, "etcdserver: role name is empty";
+    PermissionNotGiven => InvalidArgument, "etcdserver: permission not given";
+    InvalidAuthMgmt => InvalidArgument, "etcdserver: invalid auth management";
+    AuthOldRevision => InvalidArgument, "etcdserver: revision of auth store is old";
     AuthFailed => InvalidArgument,
         "etcdserver: authentication failed, invalid user ID or password";
     Compacted => OutOfRange, "etcdserver: mvcc: required revision has been compacted";
@@ -59,6 +63,14 @@ errors! {
     MemberNotFound => NotFound, "etcdserver: member not found";
     LeaseExists => FailedPrecondition, "etcdserver: lease already exists";
     RootUserNotExist => FailedPrecondition, "etcdserver: root user does not exist";
+    RootRoleNotExist => FailedPrecondition, "etcdserver: root user does not have root role";
+    UserAlreadyExist => FailedPrecondition, "etcdserver: user name already exists";
+    UserNotFound => FailedPrecondition, "etcdserver: user name not found";
+    RoleAlreadyExist => FailedPrecondition, "etcdserver: role name already exists";
+    RoleNotFound => FailedPrecondition, "etcdserver: role name not found";
+    RoleNotGranted => FailedPrecondition, "etcdserver: role is not granted to the user";
+    PermissionNotGranted => FailedPrecondition,
+        "etcdserver: permission is not granted to the role";
     AuthNotEnabled => FailedPrecondition, "etcdserver: authentication is not enabled";
     NotLeader => FailedPrecondition, "etcdserver: not leader";
     NotSupportedForLearner => FailedPrecondition, "etcdserver: rpc not supported for learner";
@@ -94,6 +106,13 @@ errors! {
     ElectionNoLeader => Unknown, "election: no leader";
     StreamSort => Unimplemented, "RangeStream does not support custom sort orders";
     StreamFilter => Unimplemented, "RangeStream does not support revision filters";
+    // Errors of authentication that etcd has no code for leave it as they are.
+    NoPasswordUser => Unknown,
+        "auth: authentication failed, password was given for no password user";
+    VerifyOnly => Unknown, "auth: token signing attempted with verify-only key";
+    PasswordAboveBcrypt => Unknown, "bcrypt: password length exceeds 72 bytes";
+    // Not etcd's, which knows no other hash than bcrypt.
+    PasswordTooLong => InvalidArgument, "mainstay: password is longer than 512 bytes";
     // Not etcd's: it dies of such a request. Named in the table of deviations.
     UnknownAlarmAction => InvalidArgument, "etcdserver: unknown alarm action";
     // Not etcd's, which keeps any number of them.
@@ -159,6 +178,21 @@ mod tests {
         (3, "wrong downgrade target version format"),
         (3, "invalid downgrade target version"),
         (3, "authentication failed, invalid user ID or password"),
+        (3, "user name is empty"),
+        (3, "role name is empty"),
+        (3, "permission not given"),
+        (3, "invalid auth management"),
+        (3, "revision of auth store is old"),
+        (9, "root user does not exist"),
+        (9, "root user does not have root role"),
+        (9, "user name already exists"),
+        (9, "user name not found"),
+        (9, "role name already exists"),
+        (9, "role name not found"),
+        (9, "role is not granted to the user"),
+        (9, "permission is not granted to the role"),
+        (7, "permission denied"),
+        (16, "invalid auth token"),
         (11, "mvcc: required revision has been compacted"),
         (11, "mvcc: required revision is a future revision"),
         (11, "too large lease TTL"),

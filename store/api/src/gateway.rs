@@ -40,6 +40,7 @@ pub async fn answer<B: Incoming>(
     let Some(exchange) = Exchange::find(context, path) else {
         return failed(&Status::new(Code::NotFound, "Not Found"));
     };
+    let exchange = exchange.from(request.extensions().get().copied());
     if websocket::is_asked_for(&request) {
         return websocket::open(context, exchange, request, tunnel);
     }

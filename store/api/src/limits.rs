@@ -30,6 +30,17 @@ pub const SNAPSHOT_READ_BYTES: usize = 32 * SNAPSHOT_BLOB_BYTES;
 /// Bytes that a backup leaves free on the disk: a log that finds no room stops the member.
 pub const SNAPSHOT_SPARE_BYTES: u64 = 256 << 20;
 
+/// Passwords that wait to be hashed or are being hashed. At ten a second for each place more would
+/// wait longer than a request may.
+pub const HASHES_WAITING: usize = 128;
+
+/// Bytes of the longest password, above which none is looked at.
+pub const PASSWORD_BYTES: usize = 512;
+
+/// Users at an address whose failed log-ins are counted, and those known to have got in.
+pub const THROTTLED_PAIRS: usize = 10_000;
+pub const TRUSTED_PAIRS: usize = 10_000;
+
 /// Keys in the first chunk of a RangeStream (etcd).
 pub const STREAM_FIRST_CHUNK_KEYS: usize = 10;
 

@@ -1,20 +1,28 @@
 //! What is read from a request's headers before anything else is done for it.
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::logins::credentials::Credentials;
 use crate::rights::{Learner, Row, Shape};
 
-/// What the headers ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the headers ask for, and who they say is asking.
+#[derive(Clone, Debug, Default)]
 pub struct Caller {
     /// `hasleader: true`: better no answer than one of a member that has lost its leader.
     pub needs_leader: bool,
+    /// Not verified yet: `Context::identify` does.
+    pub credentials: Credentials,
 }
 
 /// Admits a call or refuses it, in etcd's order: learner, client version, leader.
-pub fn admit(context: &Context, row: &Row, headers: &HeaderMap) -> Result<Caller, Error> {
+pub fn admit(
+    context: &Context,
+    row: &Row,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Caller, Error> {
     if row.learner == Learner::Refuses && context.node.is_learner() {
         return Err(Error::NotSupportedForLearner);
     }
@@ -27,7 +35,10 @@ pub fn admit(context: &Context, row: &Row, headers: &HeaderMap) -> Result<Caller
     if needs_leader && context.node.leader().is_none() {
         return Err(Error::NoLeader);
     }
-    Ok(Caller { needs_leader })
+    Ok(Caller {
+        needs_leader,
+        credentials: Credentials::of(headers, extensions),
+    })
 }
 
 /// The `client-api-version`, `unknown` without one; it must be UTF-8.

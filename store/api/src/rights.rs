@@ -2,9 +2,10 @@
 //! none.
 //!
 //! A row also says what the rest of the crate needs to know of a method before looking into its
-//! request: its shape, whether a learner serves it, and whether it is there already. Who the
-//! caller is comes with authentication; until it can be switched on every caller has every right,
-//! and the column says what will be asked for.
+//! request: its shape, whether a learner serves it, and whether it is there already. What is asked
+//! of the caller once authentication is on the column of rights says: `Token` and `Root` are seen
+//! to before the handler is reached, and again at apply where an entry is made; for the others the
+//! handler asks, as it takes the request to know.
 
 /// How many messages go each way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,19 +143,19 @@ rows! {
         AuthDisable "AuthDisable" Unary Root Refuses Here;
         AuthStatus "AuthStatus" Unary Nobody Refuses Here;
         Authenticate "Authenticate" Unary Nobody Refuses Here;
-        UserAdd "UserAdd" Unary Root Refuses Missing;
-        UserGet "UserGet" Unary RootOrOwn Refuses Missing;
-        UserList "UserList" Unary Root Refuses Missing;
-        UserDelete "UserDelete" Unary Root Refuses Missing;
-        UserChangePassword "UserChangePassword" Unary Root Refuses Missing;
-        UserGrantRole "UserGrantRole" Unary Root Refuses Missing;
-        UserRevokeRole "UserRevokeRole" Unary Root Refuses Missing;
-        RoleAdd "RoleAdd" Unary Root Refuses Missing;
-        RoleGet "RoleGet" Unary RootOrOwn Refuses Missing;
-        RoleList "RoleList" Unary Root Refuses Missing;
-        RoleDelete "RoleDelete" Unary Root Refuses Missing;
-        RoleGrantPermission "RoleGrantPermission" Unary Root Refuses Missing;
-        RoleRevokePermission "RoleRevokePermission" Unary Root Refuses Missing;
+        UserAdd "UserAdd" Unary Root Refuses Here;
+        UserGet "UserGet" Unary RootOrOwn Refuses Here;
+        UserList "UserList" Unary Root Refuses Here;
+        UserDelete "UserDelete" Unary Root Refuses Here;
+        UserChangePassword "UserChangePassword" Unary Root Refuses Here;
+        UserGrantRole "UserGrantRole" Unary Root Refuses Here;
+        UserRevokeRole "UserRevokeRole" Unary Root Refuses Here;
+        RoleAdd "RoleAdd" Unary Root Refuses Here;
+        RoleGet "RoleGet" Unary RootOrOwn Refuses Here;
+        RoleList "RoleList" Unary Root Refuses Here;
+        RoleDelete "RoleDelete" Unary Root Refuses Here;
+        RoleGrantPermission "RoleGrantPermission" Unary Root Refuses Here;
+        RoleRevokePermission "RoleRevokePermission" Unary Root Refuses Here;
     }
     "v3lockpb.Lock" {
         Lock "Lock" Unary Keys Refuses Here;

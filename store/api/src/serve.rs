@@ -3,10 +3,11 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use ::http::{Request, Response};
+use ::http::{Extensions, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,12 +23,33 @@ use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES, HTTP1_BUFFER_BYTES, PENDING_RESETS,
     SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
 };
+use crate::logins::credentials::{CertificateName, Source};
 
 /// The API of one member; clones are cheap.
 #[derive(Clone)]
 pub struct Api {
     context: Arc<Context>,
     builder: Arc<Builder<TokioExecutor>>,
+}
+
+/// Where a connection comes from, as the listener has seen it.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    pub address: Option<IpAddr>,
+    /// The common name of the certificate that its other side has proven to hold the key of.
+    pub certificate_name: Option<Arc<str>>,
+}
+
+impl Origin {
+    /// Leaves it with a request of this connection. Nothing else does, so no header can.
+    fn mark(&self, extensions: &mut Extensions) {
+        if let Some(address) = self.address {
+            extensions.insert(Source(address));
+        }
+        if let Some(name) = &self.certificate_name {
+            extensions.insert(CertificateName(name.clone()));
+        }
+    }
 }
 
 /// How a connection came to its end.
@@ -52,6 +74,7 @@ impl Api {
         &self,
         io: I,
         listener: Listener,
+        from: Origin,
         stop: impl Future<Output = ()>,
     ) -> Connection
     where
@@ -60,8 +83,9 @@ impl Api {
         let context = self.context.clone();
         let tunnel = Tunnel::default();
         let left = tunnel.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let (context, tunnel) = (context.clone(), tunnel.clone());
+            from.mark(request.extensions_mut());
             async move { Ok::<_, Infallible>(answer(context, request, listener, &tunnel).await) }
         });
         let io = TokioIo::new(io);

@@ -20,3 +20,4 @@ mod leader;
 mod list;
 mod read_txn;
 mod stream;
+mod watch_rights;

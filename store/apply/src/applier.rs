@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use mainstay_auth::{Applying as ApplyingAuth, Auth, Caller};
 use mainstay_lease::{Applying, Leases};
 use mainstay_mvcc::{Batch, Change, Store, Writer};
 use mainstay_proto::entry::command::Body;
@@ -11,6 +12,8 @@ use mainstay_watch::Hub;
 use crate::{
     AppliedEntry, AppliedState, Error, LogPosition, Outcome, Reply, View, Waiters,
     alarm::{self, Alarms},
+    auth,
+    authorize::Gate,
     compact,
     context::Context,
     delete,
@@ -40,6 +43,7 @@ pub struct Applier {
     writer: Writer,
     hub: Hub,
     leases: Leases,
+    auth: Auth,
     waiters: Waiters,
     view: View,
     applied: AppliedState,
@@ -48,13 +52,14 @@ pub struct Applier {
 }
 
 impl Applier {
-    /// Takes over a store: reads the applied position, leases, alarms and members from it.
+    /// Takes over a store: reads the applied position, leases, users, alarms and members from it.
     pub fn open(
         options: ApplyOptions,
         store: Store,
         writer: Writer,
         hub: Hub,
         leases: Leases,
+        auth: Auth,
         waiters: Waiters,
     ) -> Result<Applier, Error> {
         let mut applier = Applier {
@@ -63,6 +68,7 @@ impl Applier {
             writer,
             hub,
             leases,
+            auth,
             waiters,
             view: View::new(store.clone()),
             applied: AppliedState::default(),
@@ -89,6 +95,7 @@ impl Applier {
         let mut replies = Vec::new();
         let mut batch = self.writer.begin();
         let mut leases = self.leases.applying();
+        let mut auth = self.auth.applying();
         let mut tables = Tables {
             member_id: self.member_id,
             quota: self.quota,
@@ -109,7 +116,8 @@ impl Applier {
                     applied.membership = Some((position, Bytes::copy_from_slice(&bytes)));
                 }
                 Payload::Command(request) => {
-                    let reply = tables.command(&mut batch, &mut leases, term, request)?;
+                    let mut rooms = (&mut leases, &mut auth);
+                    let reply = tables.command(&mut batch, &mut rooms, position, request)?;
                     replies.extend(reply);
                 }
             }
@@ -118,6 +126,7 @@ impl Applier {
         let revision = batch.revision();
         let changes = batch.commit(applied.encode())?;
         leases.committed();
+        auth.committed();
         self.applied = applied;
         self.publish(revision, changes, replies);
         Ok(())
@@ -145,6 +154,7 @@ impl Applier {
     fn load(&mut self, store: &Store) -> Result<(), Error> {
         self.applied = AppliedState::decode(store.applied()?.as_deref())?;
         self.leases.load(store).map_err(Error::Lease)?;
+        self.auth.load(store)?;
         self.alarms = Alarms::load(store)?;
         self.members = Members::load(store)?;
         self.view.set_store(store.clone());
@@ -193,16 +203,17 @@ struct Tables<'a> {
 
 impl Tables<'_> {
     /// Applies one command; returns the answer if a request of this member waits for it.
-    fn command(
+    fn command<'l>(
         &mut self,
         batch: &mut Batch<'_>,
-        leases: &mut Applying<'_>,
-        term: u64,
+        (leases, auth): &mut (&mut Applying<'l>, &mut ApplyingAuth<'l>),
+        LogPosition { term, index }: LogPosition,
         request: Request,
     ) -> Result<Option<(u64, Reply)>, Error> {
         let Request {
             proposer,
             request,
+            caller,
             body,
         } = request;
         let alarms = &mut *self.alarms;
@@ -210,15 +221,29 @@ impl Tables<'_> {
             batch,
             leases,
             alarms,
+            auth,
             proposer,
             term,
+            index,
         };
-        let reply = self
-            .quota
-            .admit(&mut context, &body)
+        // Who may not ask is told so whatever alarm stands, and raises none.
+        let reply = context
+            .authorize(&caller, &body)
+            .and_then(|()| self.quota.admit(&mut context, &body))
             .and_then(|()| dispatch(&mut context, self.members, &body))
             .refused()?;
         Ok((proposer == self.member_id).then_some((request, reply)))
+    }
+}
+
+impl Context<'_, '_, '_> {
+    fn authorize(&self, caller: &Caller, body: &Body) -> Result<(), Failure> {
+        let gate = Gate {
+            registry: self.auth.registry(),
+            caller,
+            leases: &*self.leases,
+        };
+        Ok(gate.command(body)?)
     }
 }
 
@@ -227,6 +252,9 @@ fn dispatch(
     members: &mut Members,
     body: &Body,
 ) -> Result<Outcome, Failure> {
+    if let Some(outcome) = auth::apply(context, body) {
+        return outcome;
+    }
     match body {
         Body::Put(request) => put::apply(context, request),
         Body::DeleteRange(request) => delete::apply(context, request),
@@ -238,6 +266,8 @@ fn dispatch(
         Body::Publish(request) => publish::attributes(context, members, request),
         Body::ClusterVersion(request) => publish::cluster_version(context, members, request),
         Body::Downgrade(request) => publish::downgrade(context, members, request),
+        // Taken above.
+        _ => Ok(Outcome::Done),
     }
 }
 

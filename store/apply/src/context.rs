@@ -1,5 +1,6 @@
 //! What the apply of one command works on.
 
+use mainstay_auth::Applying as ApplyingAuth;
 use mainstay_lease::Applying;
 use mainstay_mvcc::Batch;
 use mainstay_proto::etcdserverpb::ResponseHeader;
@@ -11,10 +12,12 @@ pub(crate) struct Context<'c, 'w, 'l> {
     pub batch: &'c mut Batch<'w>,
     pub leases: &'c mut Applying<'l>,
     pub alarms: &'c mut Alarms,
+    pub auth: &'c mut ApplyingAuth<'l>,
     /// The member that took the request.
     pub proposer: u64,
-    /// Term of the entry.
+    /// Term and index of the entry.
     pub term: u64,
+    pub index: u64,
 }
 
 /// A header with the revision only: ids and term are the API's to fill in, and inside a txn's

@@ -1,8 +1,12 @@
 //! Committed entries as raft hands them over.
 
 use bytes::Bytes;
+use mainstay_auth::Caller;
 use mainstay_proto::{
-    entry::{Command, command::Body},
+    entry::{
+        self, Command,
+        command::{Body, Origin},
+    },
     etcdserverpb::{TxnRequest, request_op::Request as Op},
 };
 use prost::Message;
@@ -36,7 +40,12 @@ pub const TXN_DEPTH_MAX: usize = 40;
 
 /// The bytes of a command entry. The one way for a proposer to make them: it refuses what apply
 /// could not decode ([`ApplyError::TooDeep`]) and sets the format.
-pub fn encode(proposer: u64, request: u64, body: Body) -> Result<Bytes, ApplyError> {
+pub fn encode(
+    proposer: u64,
+    request: u64,
+    caller: Caller,
+    body: Body,
+) -> Result<Bytes, ApplyError> {
     if let Body::Txn(txn) = &body
         && !nests_within(txn, TXN_DEPTH_MAX)
     {
@@ -46,9 +55,33 @@ pub fn encode(proposer: u64, request: u64, body: Body) -> Result<Bytes, ApplyErr
         format: FORMAT,
         proposer,
         request,
+        origin: origin(caller),
         body: Some(body),
     };
     Ok(Bytes::from(command.encode_to_vec()))
+}
+
+fn origin(caller: Caller) -> Option<Origin> {
+    match caller {
+        Caller::Nobody => None,
+        Caller::Member => Some(Origin::Member(entry::Member {})),
+        Caller::User { name, revision } => Some(Origin::Caller(entry::Caller {
+            user: name,
+            auth_revision: revision,
+        })),
+    }
+}
+
+/// Where an entry says nothing it is nobody's, who may do the least.
+fn caller(origin: Option<Origin>) -> Caller {
+    match origin {
+        None => Caller::Nobody,
+        Some(Origin::Member(_)) => Caller::Member,
+        Some(Origin::Caller(caller)) => Caller::User {
+            name: caller.user,
+            revision: caller.auth_revision,
+        },
+    }
 }
 
 /// Whether apply will understand these bytes. A leader asks before it appends what another member
@@ -149,6 +182,7 @@ fn has_range(txn: &TxnRequest) -> bool {
 pub(crate) struct Request {
     pub proposer: u64,
     pub request: u64,
+    pub caller: Caller,
     pub body: Body,
 }
 
@@ -166,6 +200,7 @@ pub(crate) fn decode(index: u64, bytes: &Bytes) -> Result<Request, Error> {
     let Command {
         proposer,
         request,
+        origin,
         body,
         ..
     } = command;
@@ -173,6 +208,7 @@ pub(crate) fn decode(index: u64, bytes: &Bytes) -> Result<Request, Error> {
     Ok(Request {
         proposer,
         request,
+        caller: caller(origin),
         body,
     })
 }
@@ -202,9 +238,10 @@ mod tests {
 
     #[test]
     fn the_deepest_txn_that_can_be_proposed_can_be_decoded() {
-        let deepest = encode(1, 2, Body::Txn(nested(TXN_DEPTH_MAX))).expect("within the limit");
+        let deepest = encode(1, 2, Caller::Member, Body::Txn(nested(TXN_DEPTH_MAX)))
+            .expect("within the limit");
         assert!(decode(9, &deepest).is_ok());
-        let deeper = encode(1, 2, Body::Txn(nested(TXN_DEPTH_MAX + 1)));
+        let deeper = encode(1, 2, Caller::Member, Body::Txn(nested(TXN_DEPTH_MAX + 1)));
         assert_eq!(deeper, Err(ApplyError::TooDeep));
         assert!(understands(&deepest) && !understands(&Bytes::from_static(b"\xff")));
     }
@@ -212,7 +249,7 @@ mod tests {
     #[test]
     fn work_without_a_bound_is_told_from_work_with_one() {
         let of = |body| {
-            let bytes = encode(1, 2, body).expect("a command");
+            let bytes = encode(1, 2, Caller::Member, body).expect("a command");
             let entry = AppliedEntry {
                 term: 1,
                 index: 1,
@@ -241,8 +278,25 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_says_on_whose_behalf_it_is() {
+        let callers = [
+            Caller::Nobody,
+            Caller::Member,
+            Caller::User {
+                name: "alice".into(),
+                revision: 7,
+            },
+        ];
+        for caller in callers {
+            let body = Body::Put(PutRequest::default());
+            let bytes = encode(1, 2, caller.clone(), body).expect("a command");
+            assert_eq!(decode(9, &bytes).expect("own bytes").caller, caller);
+        }
+    }
+
+    #[test]
     fn what_is_not_understood_is_an_error() {
-        let good = encode(1, 2, Body::Put(PutRequest::default())).expect("a put");
+        let good = encode(1, 2, Caller::Member, Body::Put(PutRequest::default())).expect("a put");
         assert!(decode(9, &good).is_ok());
         let truncated = good.slice(..good.len() - 1);
         assert!(matches!(

@@ -32,6 +32,9 @@ pub enum ApplyError {
     /// A txn nested deeper than [`crate::TXN_DEPTH_MAX`]; only from [`crate::encode`].
     #[error("txn is nested too deep")]
     TooDeep,
+    /// Users and roles do not permit it, or cannot be changed so.
+    #[error(transparent)]
+    Auth(#[from] mainstay_auth::Error),
     /// Only from a read outside apply: the store could not be read. Apply itself stops.
     #[error("store failed: {0}")]
     Store(String),
@@ -80,6 +83,12 @@ impl From<mainstay_mvcc::Error> for Failure {
             mainstay_mvcc::Error::KeyNotFound => Failure::Refused(ApplyError::KeyNotFound),
             fatal => Failure::Fatal(Error::Store(fatal)),
         }
+    }
+}
+
+impl From<mainstay_auth::Error> for Failure {
+    fn from(error: mainstay_auth::Error) -> Failure {
+        Failure::Refused(error.into())
     }
 }
 

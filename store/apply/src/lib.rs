@@ -11,6 +11,8 @@
 
 mod alarm;
 mod applier;
+mod auth;
+mod authorize;
 mod compact;
 mod compare;
 mod context;
@@ -30,6 +32,7 @@ mod view;
 mod waiters;
 
 pub use applier::{Applier, ApplyOptions};
+pub use authorize::{Gate, LeaseKeys};
 pub use entry::{AppliedEntry, Decoded, EntryPayload, FORMAT, TXN_DEPTH_MAX, encode, understands};
 pub use error::{ApplyError, Error};
 pub use outcome::{Outcome, Reply};

@@ -25,6 +25,15 @@ pub enum Outcome {
         alarms: Vec<AlarmMember>,
         revision: i64,
     },
+    /// Users or roles are changed; `revision` is the store's.
+    Auth {
+        revision: i64,
+    },
+    /// A user has logged in, by the entry of that index.
+    Authenticated {
+        index: u64,
+        revision: i64,
+    },
     /// Nothing to tell: published attributes, cluster version, a revoke that came too late.
     Done,
 }

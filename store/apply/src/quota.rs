@@ -101,7 +101,22 @@ fn writes(body: &Body) -> bool {
         | Body::Compact(_)
         | Body::LeaseGrant(_)
         | Body::LeaseRevoke(_) => true,
-        Body::Alarm(_) | Body::Publish(_) | Body::ClusterVersion(_) | Body::Downgrade(_) => false,
+        Body::Alarm(_)
+        | Body::Publish(_)
+        | Body::ClusterVersion(_)
+        | Body::Downgrade(_)
+        | Body::Authenticate(_)
+        | Body::AuthEnable(_)
+        | Body::AuthDisable(_)
+        | Body::UserAdd(_)
+        | Body::UserChangePassword(_)
+        | Body::UserDelete(_)
+        | Body::UserGrantRole(_)
+        | Body::UserRevokeRole(_)
+        | Body::RoleAdd(_)
+        | Body::RoleDelete(_)
+        | Body::RoleGrantPermission(_)
+        | Body::RoleRevokePermission(_) => false,
     }
 }
 

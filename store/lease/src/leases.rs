@@ -94,6 +94,15 @@ impl Leases {
         self.0.lessor.read().keys(id)
     }
 
+    /// See [`Lessor::look_at_keys`]. Waits for a batch that is being applied.
+    pub fn look_at_keys<E>(
+        &self,
+        id: i64,
+        look: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.0.lessor.read().look_at_keys(id, look)
+    }
+
     /// How many there are; `None` while a batch is applied, which may take its time.
     pub fn count(&self) -> Option<usize> {
         Some(self.0.lessor.try_read()?.len())
@@ -142,6 +151,15 @@ impl Applying<'_> {
 
     pub fn exists(&self, id: i64) -> bool {
         self.lessor.exists(id)
+    }
+
+    /// See [`Lessor::look_at_keys`].
+    pub fn look_at_keys<E>(
+        &self,
+        id: i64,
+        look: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.lessor.look_at_keys(id, look)
     }
 
     /// The batch is in the store: deadlines begin and end.

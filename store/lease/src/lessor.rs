@@ -121,6 +121,20 @@ impl Lessor {
             .map(|lease| lease.keys.iter().cloned().collect())
     }
 
+    /// Looks at each key that hangs on the lease until `look` fails; at none for an unknown id.
+    pub fn look_at_keys<E>(
+        &self,
+        id: i64,
+        look: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let keys = self
+            .leases
+            .get(&id)
+            .into_iter()
+            .flat_map(|lease| &lease.keys);
+        keys.map(AsRef::as_ref).try_for_each(look)
+    }
+
     /// Every lease with the seconds granted to it, in no order.
     pub fn granted(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
         self.leases

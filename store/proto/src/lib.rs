@@ -9,6 +9,8 @@
 
 #![allow(clippy::all)]
 
+mod secret;
+
 pub mod mvccpb {
     tonic::include_proto!("mvccpb");
 }

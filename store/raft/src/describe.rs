@@ -125,6 +125,7 @@ mod tests {
             proposer: 0xab,
             request: 7,
             body: Some(body),
+            ..Default::default()
         };
         entry(KIND_COMMAND, command.encode_to_vec().into())
     }

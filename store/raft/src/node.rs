@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mainstay_apply::{Outcome, View};
+use mainstay_auth::Caller;
 use mainstay_lease::Leases;
 use mainstay_proto::entry::{self, command::Body};
 use mainstay_proto::etcdserverpb;
@@ -90,10 +91,21 @@ impl Node {
         &self.0.lease_calls.leases
     }
 
-    /// Replicates a command and waits until this member has applied it. See [`ProposeError`] for
-    /// what each error says about whether it may still happen.
+    /// Replicates a command of this member's own and waits until this member has applied it. See
+    /// [`ProposeError`] for what each error says about whether it may still happen. What a client
+    /// asks for goes by [`Node::propose_for`]: here no right is needed.
     pub async fn propose(&self, body: Body, deadline: Instant) -> Result<Outcome, ProposeError> {
-        self.0.proposer.propose(body, deadline).await
+        self.propose_for(Caller::Member, body, deadline).await
+    }
+
+    /// The same on behalf of a client, whose rights apply looks at.
+    pub async fn propose_for(
+        &self,
+        caller: Caller,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<Outcome, ProposeError> {
+        self.0.proposer.propose(caller, body, deadline).await
     }
 
     /// Returns once a read of the local store is linearizable: it sees every write that was

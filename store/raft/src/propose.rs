@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use mainstay_apply::{ApplyError, Outcome, View, Waiters};
+use mainstay_auth::Caller;
 use mainstay_proto::entry::command::Body;
 use mainstay_proto::peer;
 use openraft::errors::ClientWriteError;
@@ -136,12 +137,17 @@ impl Proposer {
 
     /// Returns once this member has applied the command. After `Timeout` and `TimeoutLeaderFail`
     /// it may still be applied, later; after any other error it has not been and will not be.
-    pub async fn propose(&self, body: Body, deadline: Instant) -> Result<Outcome, ProposeError> {
+    pub async fn propose(
+        &self,
+        caller: Caller,
+        body: Body,
+        deadline: Instant,
+    ) -> Result<Outcome, ProposeError> {
         if body.encoded_len() + ETCD_HEADER_BYTES > self.request_bytes_max {
             return Err(ProposeError::TooLarge);
         }
         let request = self.next.fetch_add(1, Ordering::Relaxed);
-        let bytes = mainstay_apply::encode(self.own, request, body)?;
+        let bytes = mainstay_apply::encode(self.own, request, caller, body)?;
         let place = self.outstanding.place(bytes.len())?;
         let mut reply = self.waiters.register(request);
         let fate = Fate::default();
@@ -178,7 +184,7 @@ impl Proposer {
         }
         let commands = bodies
             .into_iter()
-            .map(|body| mainstay_apply::encode(self.own, NOBODY, body).map(Command))
+            .map(|body| mainstay_apply::encode(self.own, NOBODY, Caller::Member, body).map(Command))
             .collect::<Result<Vec<_>, _>>();
         let Ok(commands) = commands else {
             return;

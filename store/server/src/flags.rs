@@ -5,6 +5,7 @@
 //! lie. A wrong flag costs one line naming it and exit code 2, before anything is created.
 
 mod access;
+mod auth;
 mod check;
 pub mod cluster;
 mod config_file;

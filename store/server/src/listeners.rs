@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use mainstay_api::{Api, Connection, Context, Limits, Listener};
-use mainstay_transport::Tls;
+use mainstay_api::{Api, Connection, Context, Limits, Listener, Origin};
+use mainstay_transport::{Certificate, Tls};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -157,10 +157,21 @@ impl Door {
 
     async fn enter(self, stream: TcpStream, from: SocketAddr) {
         let Some(tls) = &self.tls else {
-            return self.serve(stream).await;
+            let origin = Origin {
+                address: Some(from.ip()),
+                certificate_name: None,
+            };
+            return self.serve(stream, origin).await;
         };
         match tls.accept(stream, from).await {
-            Ok(accepted) => self.serve(accepted.stream).await,
+            Ok(accepted) => {
+                let name = |certificate: Certificate| certificate.common_name.unwrap_or_default();
+                let origin = Origin {
+                    address: Some(from.ip()),
+                    certificate_name: accepted.certificate.map(name).map(Into::into),
+                };
+                self.serve(accepted.stream, origin).await;
+            }
             Err(refused) => {
                 let reason = refused.label();
                 tracing::warn!(%from, reason, error = %refused, "client handshake refused");
@@ -168,13 +179,13 @@ impl Door {
         }
     }
 
-    async fn serve<I>(mut self, stream: I)
+    async fn serve<I>(mut self, stream: I, origin: Origin)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         // The channel carries nothing; it ends when the listeners are closed.
         let stop = async move { while self.closed.changed().await.is_ok() {} };
-        let served = self.api.serve(stream, self.listener, stop).await;
+        let served = self.api.serve(stream, self.listener, origin, stop).await;
         if let Connection::Broken(reason) = served {
             tracing::debug!(reason, "a client connection broke");
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use anyhow::{Context as _, Result};
 use mainstay_apply::{Applier, ApplyOptions, View, Waiters};
+use mainstay_auth::Auth;
 use mainstay_lease::{Leases, Options as LeaseOptions};
 use mainstay_mvcc::Store;
 use mainstay_raft::{
@@ -36,6 +37,7 @@ pub struct Rooms {
     pub wal: Wal,
     pub hub: Hub,
     pub leases: Leases,
+    pub auth: Auth,
     pub view: View,
     pub disk: Arc<mainstay_api::Disk>,
     pub raft_settings: mainstay_raft::Settings,
@@ -62,7 +64,11 @@ pub fn open(
     let hub = Hub::new(store.clone(), hub_options);
     let epoch = std::time::Instant::now();
     let clock = Arc::new(move || epoch.elapsed());
-    let leases = Leases::new(LeaseOptions::new(settings.election_timeout, clock));
+    let leases = Leases::new(LeaseOptions::new(settings.election_timeout, clock.clone()));
+    let auth = Auth::new(mainstay_auth::Options {
+        token_ttl: settings.token_ttl,
+        now: clock,
+    });
     let waiters = Waiters::default();
     let apply_options = ApplyOptions {
         member_id: identity.member,
@@ -74,6 +80,7 @@ pub fn open(
         writer,
         hub.clone(),
         leases.clone(),
+        auth.clone(),
         waiters.clone(),
     )?;
     let view = applier.view();
@@ -100,6 +107,7 @@ pub fn open(
         wal,
         hub,
         leases,
+        auth,
         view,
         disk,
         raft_settings,

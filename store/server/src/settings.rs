@@ -48,6 +48,9 @@ pub struct Settings {
     pub metrics_extensive: bool,
     /// Web pages and host names that HTTP is answered for.
     pub access: mainstay_api::Access,
+    /// How clients log in, and how long a simple token lasts after its last use.
+    pub logins: mainstay_api::LoginSettings,
+    pub token_ttl: Duration,
     /// Test clusters only: the log is not synced, so an acknowledged write may be lost.
     pub unsafe_no_fsync: bool,
     pub log: LogSettings,

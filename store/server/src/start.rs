@@ -29,6 +29,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         wal,
         hub,
         leases,
+        auth,
         view,
         disk,
         raft_settings,
@@ -57,6 +58,8 @@ pub async fn run(settings: Settings) -> Result<()> {
         tls: sides.all(),
         extensive_metrics: settings.metrics_extensive,
         access: settings.access.clone(),
+        auth,
+        logins: settings.logins.clone(),
     });
     let serving = async {
         // Once its own entry has been applied here, this member has caught up with everything

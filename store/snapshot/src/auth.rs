@@ -1,18 +1,18 @@
 //! Users and roles as a backup holds them.
 //!
-//! This is the seam to the room that keeps them: [`Auth`] is all of it in plain structs, with the
-//! rows of etcd's three buckets on one side. [`Auth::of_store`] and [`Auth::into_store`] are the
-//! other side, and the only two places that change once a store has users.
+//! [`Auth`] is all of it in plain structs, with the rows of etcd's three buckets on one side and
+//! those of `store/auth` on the other.
 
 use bytes::Bytes;
+use mainstay_auth::row::{self, FIRST_REVISION, State};
 use mainstay_mvcc::{Frozen, Loader};
 use mainstay_proto::authpb;
 use prost::Message;
 
 use crate::{Error, schema};
 
-/// Revision of authentication that was never changed (etcd).
-const FIRST_REVISION: u64 = 1;
+/// How a hash begins that etcd can verify a password by.
+const BCRYPT: [&[u8]; 4] = [b"$2a$", b"$2b$", b"$2x$", b"$2y$"];
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Auth {
@@ -37,22 +37,50 @@ impl Default for Auth {
 }
 
 impl Auth {
-    /// What a store holds. None keeps users yet.
-    pub fn of_store(_: &Frozen<'_>) -> Result<Auth, Error> {
-        Ok(Auth::default())
+    /// What a store holds.
+    pub fn of_store(store: &Frozen<'_>) -> Result<Auth, Error> {
+        let State { enabled, revision } = State::decode(store.meta(row::STATE)?.as_deref())?;
+        let users = store.meta_scan(row::USERS)?.into_iter();
+        let users = users.map(|(key, value)| row::user_of(&key, value));
+        let roles = store.meta_scan(row::ROLES)?.into_iter();
+        let roles = roles.map(|(key, value)| row::role_of(&key, value));
+        Ok(Auth {
+            enabled,
+            revision,
+            users: users.collect::<Result<_, _>>()?,
+            roles: roles.collect::<Result<_, _>>()?,
+        })
     }
 
-    /// Puts it into a new store. There is no place for it yet, and to leave a password out in
-    /// silence would open what was locked.
-    pub fn into_store(self, _: &mut Loader) -> Result<(), Error> {
-        if self.enabled || !self.users.is_empty() || !self.roles.is_empty() {
-            return Err(Error::Unsupported(format!(
-                "it has {} users and {} roles, which are not there yet",
-                self.users.len(),
-                self.roles.len()
-            )));
+    /// Puts it into a new store.
+    pub fn into_store(self, loader: &mut Loader) -> Result<(), Error> {
+        if self == Auth::default() {
+            return Ok(());
+        }
+        let (enabled, revision) = (self.enabled, self.revision);
+        let state = State { enabled, revision };
+        loader.put_meta(row::STATE, &state.encode())?;
+        for role in &self.roles {
+            let (key, value) = row::role(role);
+            loader.put_meta(&key, &value)?;
+        }
+        for user in &self.users {
+            let (key, value) = row::user(user);
+            loader.put_meta(&key, &value)?;
         }
         Ok(())
+    }
+
+    /// Names of the users whose password etcd cannot verify: it knows bcrypt only.
+    pub fn unreadable_for_etcd(&self) -> Vec<String> {
+        let odd = |user: &&authpb::User| {
+            let bcrypt = BCRYPT.iter().any(|begin| user.password.starts_with(begin));
+            !user.password.is_empty() && !bcrypt
+        };
+        let names = self.users.iter().filter(odd);
+        names
+            .map(|user| String::from_utf8_lossy(&user.name).into_owned())
+            .collect()
     }
 
     /// Rows of the bucket `auth`. etcd has none for what was never switched.
@@ -84,11 +112,17 @@ impl Auth {
         match bucket {
             schema::AUTH_USERS => {
                 let value = Bytes::copy_from_slice(value);
-                self.users.push(authpb::User::decode(value).map_err(odd)?);
+                let mut user = authpb::User::decode(value).map_err(odd)?;
+                named(key, &user.name)?;
+                // Looked up by halves, and etcd sorts them too.
+                user.roles.sort_unstable();
+                self.users.push(user);
             }
             schema::AUTH_ROLES => {
                 let value = Bytes::copy_from_slice(value);
-                self.roles.push(authpb::Role::decode(value).map_err(odd)?);
+                let role = authpb::Role::decode(value).map_err(odd)?;
+                named(key, &role.name)?;
+                self.roles.push(role);
             }
             _ if key == schema::AUTH_ENABLED => self.enabled = value == [1],
             _ if key == schema::AUTH_REVISION => {
@@ -99,6 +133,17 @@ impl Auth {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// A row must stand under its own name, which must be text.
+fn named(key: &[u8], name: &[u8]) -> Result<(), Error> {
+    match key == name && std::str::from_utf8(name).is_ok() {
+        true => Ok(()),
+        false => Err(Error::damaged(format!(
+            "a row of users or roles stands under the name {}",
+            key.escape_ascii()
+        ))),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The requests of a watch stream.
 
+use std::fmt;
+
 use mainstay_proto::etcdserverpb::WatchCreateRequest;
 use tokio::sync::mpsc;
 
@@ -22,6 +24,20 @@ pub(crate) enum Request {
     Cancel(i64),
     Progress,
     Refuse(String),
+    Review(Review),
+}
+
+/// Which watches of a stream may go on.
+pub(crate) struct Review {
+    /// Of the key and the range end of a watch.
+    pub allowed: Box<dyn Fn(&[u8], &[u8]) -> bool + Send>,
+    pub reason: String,
+}
+
+impl fmt::Debug for Review {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Review")
+    }
 }
 
 impl Control {
@@ -50,6 +66,18 @@ impl Control {
     /// watch id -1 and this reason.
     pub async fn refuse(&self, reason: String) -> Result<(), StreamEnded> {
         self.send(Request::Refuse(reason)).await
+    }
+
+    /// Ends every watch of the stream that is not allowed any more, each by a `canceled` response
+    /// with this reason. `allowed` is asked with a key and a range end, as a create request has
+    /// them.
+    pub async fn review(
+        &self,
+        allowed: impl Fn(&[u8], &[u8]) -> bool + Send + 'static,
+        reason: String,
+    ) -> Result<(), StreamEnded> {
+        let allowed = Box::new(allowed);
+        self.send(Request::Review(Review { allowed, reason })).await
     }
 
     async fn send(&self, request: Request) -> Result<(), StreamEnded> {

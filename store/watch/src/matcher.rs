@@ -30,6 +30,15 @@ impl Scope {
             _ => None,
         }
     }
+
+    /// The key and range end that stand for it.
+    pub(crate) fn range(&self) -> (&[u8], &[u8]) {
+        match self {
+            Scope::Key(key) => (key, b""),
+            Scope::Range(start, End::Never) => (start, b"\0"),
+            Scope::Range(start, End::Before(end)) => (start, end),
+        }
+    }
 }
 
 /// One value for each scope: keys by hash, ranges by interval.

@@ -1,5 +1,5 @@
-//! Dependencies point one way: server -> api -> raft -> wal; server -> apply -> mvcc, lease; watch ->
-//! mvcc (ARCHITECTURE.md, invariants).
+//! Dependencies point one way: server -> api -> raft -> wal; server -> apply -> mvcc, lease, auth;
+//! watch -> mvcc (ARCHITECTURE.md, invariants).
 
 use anyhow::{Context, Result};
 use mainstay_tidy::manifest::{self, Manifest};
@@ -11,9 +11,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("wal", &[]),
     ("mvcc", &["proto"]),
     ("lease", &["mvcc", "proto"]),
+    ("auth", &["mvcc", "proto"]),
     ("watch", &["mvcc", "proto"]),
-    ("apply", &["mvcc", "lease", "watch", "proto"]),
-    ("snapshot", &["apply", "mvcc", "lease", "proto"]),
+    ("apply", &["mvcc", "lease", "auth", "watch", "proto"]),
+    ("snapshot", &["apply", "mvcc", "lease", "auth", "proto"]),
     (
         "raft",
         &[
@@ -22,6 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "apply",
             "mvcc",
             "lease",
+            "auth",
             "watch",
             "proto",
         ],
@@ -35,6 +37,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "apply",
             "mvcc",
             "lease",
+            "auth",
             "watch",
             "proto",
         ],
@@ -50,6 +53,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "apply",
             "mvcc",
             "lease",
+            "auth",
             "watch",
             "proto",
         ],
@@ -58,11 +62,11 @@ const ROOMS: &[(&str, &[&str])] = &[
 
 /// Crates of gRPC and HTTP, which state and log must not know.
 const TRANSPORT: &[&str] = &["tonic", "hyper", "http", "axum", "tower"];
-const WITHOUT_TRANSPORT: &[&str] = &["wal", "mvcc", "lease", "watch", "apply", "snapshot"];
+const WITHOUT_TRANSPORT: &[&str] = &["wal", "mvcc", "lease", "auth", "watch", "apply", "snapshot"];
 
 /// What a state machine must not have at hand: all members decide alike.
 const CHANCE: &[&str] = &["rand", "fastrand", "getrandom", "chrono", "time", "uuid"];
-const WITHOUT_CHANCE: &[&str] = &["mvcc", "lease", "apply"];
+const WITHOUT_CHANCE: &[&str] = &["mvcc", "lease", "auth", "apply"];
 
 fn room<'a>(manifests: &'a [Manifest], name: &str) -> Result<&'a Manifest> {
     let folder = format!("store/{name}");

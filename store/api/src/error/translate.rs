@@ -33,10 +33,35 @@ impl From<ApplyError> for Error {
             ApplyError::UnknownAlarmAction => Error::UnknownAlarmAction,
             ApplyError::TooManyAlarms => Error::TooManyAlarms,
             ApplyError::TooDeep => Error::TooManyOps,
+            ApplyError::Auth(error) => error.into(),
             ApplyError::Store(what) => {
                 tracing::error!(what, "the store failed under a read");
                 Error::Storage
             }
+        }
+    }
+}
+
+impl From<mainstay_auth::Error> for Error {
+    fn from(error: mainstay_auth::Error) -> Error {
+        use mainstay_auth::Error as Auth;
+        match error {
+            Auth::UserEmpty => Error::UserEmpty,
+            Auth::RoleEmpty => Error::RoleEmpty,
+            Auth::UserExists => Error::UserAlreadyExist,
+            Auth::UserNotFound => Error::UserNotFound,
+            Auth::RoleExists => Error::RoleAlreadyExist,
+            Auth::RoleNotFound => Error::RoleNotFound,
+            Auth::RoleNotGranted => Error::RoleNotGranted,
+            Auth::PermissionNotGiven => Error::PermissionNotGiven,
+            Auth::PermissionNotGranted => Error::PermissionNotGranted,
+            Auth::InvalidManagement => Error::InvalidAuthMgmt,
+            Auth::RootUserMissing => Error::RootUserNotExist,
+            Auth::RootRoleMissing => Error::RootRoleNotExist,
+            Auth::NotEnabled => Error::AuthNotEnabled,
+            Auth::Failed => Error::AuthFailed,
+            Auth::OldRevision => Error::AuthOldRevision,
+            Auth::Denied => Error::PermissionDenied,
         }
     }
 }

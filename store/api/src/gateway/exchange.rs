@@ -23,6 +23,7 @@ use crate::dispatch;
 use crate::error::Error;
 use crate::grpc::{Body, Gone, RequestBody};
 use crate::limits::INLINE_JSON_BYTES;
+use crate::logins::credentials::Source;
 use crate::rights::{Row, Shape};
 
 /// The pieces of a request's text; an error when its client has gone.
@@ -43,6 +44,9 @@ pub struct Exchange {
     row: &'static Row,
     shapes: Shapes,
     headers: HeaderMap,
+    /// Of the connection only its address goes on: whose certificate it has shown is not the
+    /// gateway's to say.
+    source: Option<Source>,
 }
 
 impl Exchange {
@@ -54,7 +58,14 @@ impl Exchange {
             row,
             shapes: Shapes::of(row)?,
             headers: HeaderMap::new(),
+            source: None,
         })
+    }
+
+    /// Notes where the call comes from.
+    pub fn from(mut self, source: Option<Source>) -> Exchange {
+        self.source = source;
+        self
     }
 
     /// Makes the call. An error came before anything was answered.
@@ -207,6 +218,9 @@ impl Exchange {
         let mut request = Request::new(body);
         *request.method_mut() = http::Method::POST;
         *request.headers_mut() = self.headers.clone();
+        if let Some(source) = self.source {
+            request.extensions_mut().insert(source);
+        }
         // Names of the table are no URI only if the table is broken, and then no path is found.
         *request.uri_mut() = path.parse().unwrap_or_default();
         dispatch::grpc(self.context.clone(), request).await

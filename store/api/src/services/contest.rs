@@ -22,6 +22,7 @@ pub use keys::{first, prefix, read};
 use super::key_watch::KeyWatch;
 use super::{kv, lease};
 use crate::context::Context;
+use crate::metadata::Caller;
 use keys::{created, key, lists, one, op, put};
 
 /// The lease of a contender that brings none (etcd).
@@ -37,7 +38,11 @@ pub struct Session {
 
 impl Session {
     /// The lease given, or for 0 a new one, which is not kept alive.
-    pub async fn open(context: &Arc<Context>, given: i64) -> Result<Session, Status> {
+    pub async fn open(
+        context: &Arc<Context>,
+        caller: &Caller,
+        given: i64,
+    ) -> Result<Session, Status> {
         if given != 0 {
             let (lease, fresh) = (given, false);
             return Ok(Session { lease, fresh });
@@ -46,7 +51,7 @@ impl Session {
             ttl: SESSION_SECONDS,
             id: 0,
         };
-        let granted = lease::grant(context.clone(), request).await?;
+        let granted = lease::grant(context.clone(), caller.clone(), request).await?;
         let (lease, fresh) = (granted.id, true);
         Ok(Session { lease, fresh })
     }
@@ -56,6 +61,7 @@ impl Session {
 /// gone, or can not be told that it has won.
 pub struct Contender {
     context: Arc<Context>,
+    caller: Caller,
     session: Session,
     pub prefix: Bytes,
     pub key: Bytes,
@@ -77,6 +83,7 @@ impl Contender {
     /// Puts the key, unless it is there already, and looks who is first.
     pub async fn enter(
         context: &Arc<Context>,
+        caller: &Caller,
         name: &[u8],
         session: Session,
         value: Bytes,
@@ -85,6 +92,7 @@ impl Contender {
         let key = key(&prefix, session.lease);
         let mut contender = Contender {
             context: context.clone(),
+            caller: caller.clone(),
             session,
             prefix,
             key,
@@ -102,7 +110,7 @@ impl Contender {
             success: vec![put(&self.key, value, self.session.lease), first.clone()],
             failure: vec![op(Request::RequestRange(one(&self.key))), first],
         };
-        let response = kv::txn(self.context.clone(), request).await?;
+        let response = kv::txn(self.context.clone(), self.caller.clone(), request).await?;
         let (header, succeeded) = (response.header, response.succeeded);
         let mut lists = lists(response);
         let first = lists.pop().unwrap_or_default().into_iter().next();
@@ -127,7 +135,7 @@ impl Contender {
             ..first(&self.prefix)
         };
         loop {
-            let (header, found) = read(&self.context, request.clone()).await?;
+            let (header, found) = read(&self.context, &self.caller, request.clone()).await?;
             let Some(before) = found.into_iter().next() else {
                 return Ok(());
             };
@@ -142,7 +150,7 @@ impl Contender {
 
     /// Whether its key is still the one it came with, and the header of that look.
     pub async fn stands(&self) -> Result<(Option<ResponseHeader>, bool), Status> {
-        let (header, found) = read(&self.context, one(&self.key)).await?;
+        let (header, found) = read(&self.context, &self.caller, one(&self.key)).await?;
         let stands = found
             .first()
             .is_some_and(|found| found.create_revision == self.revision);
@@ -166,14 +174,15 @@ impl Drop for Contender {
             return;
         }
         let (context, session) = (self.context.clone(), self.session);
+        let caller = std::mem::take(&mut self.caller);
         let (key, revision) = (std::mem::take(&mut self.key), self.revision);
         if session.fresh {
             runtime.spawn(async move {
                 let request = LeaseRevokeRequest { id: session.lease };
-                log(lease::revoke(context, request).await.err());
+                log(lease::revoke(context, caller, request).await.err());
             });
         } else if revision != 0 {
-            runtime.spawn(async move { log(resign(context, &key, revision).await.err()) });
+            runtime.spawn(async move { log(resign(context, caller, &key, revision).await.err()) });
         }
     }
 }
@@ -192,6 +201,7 @@ fn log(failure: Option<Status>) {
 /// Deletes a contender's key if it still has its create revision.
 pub async fn resign(
     context: Arc<Context>,
+    caller: Caller,
     key: &Bytes,
     revision: i64,
 ) -> Result<TxnResponse, Status> {
@@ -204,12 +214,13 @@ pub async fn resign(
         success: vec![op(Request::RequestDeleteRange(delete))],
         failure: Vec::new(),
     };
-    kv::txn(context, request).await
+    kv::txn(context, caller, request).await
 }
 
 /// Gives a contender's key another value if it still has its create revision.
 pub async fn replace(
     context: Arc<Context>,
+    caller: Caller,
     key: &Bytes,
     revision: i64,
     value: Bytes,
@@ -220,7 +231,7 @@ pub async fn replace(
         success: vec![put(key, value, lease)],
         failure: Vec::new(),
     };
-    kv::txn(context, request).await
+    kv::txn(context, caller, request).await
 }
 
 /// Everything the two services fail with has code Unknown, with the text of what failed (etcd,

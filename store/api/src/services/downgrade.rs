@@ -16,11 +16,13 @@ use tonic::Status;
 
 use crate::context::Context;
 use crate::error::Error;
+use crate::metadata::Caller;
 
 /// Validates, begins or ends a job. The answer names the cluster's version of now, without the
 /// patch.
 pub async fn downgrade(
     context: Arc<Context>,
+    caller: Caller,
     request: DowngradeRequest,
 ) -> Result<DowngradeResponse, Status> {
     let encoded = request.encoded_len();
@@ -30,12 +32,12 @@ pub async fn downgrade(
         }
         Ok(DowngradeAction::Enable) => {
             let target_version = target(&context, &request).await?.to_string();
-            propose(&context, target_version, encoded).await?;
+            propose(&context, &caller, target_version, encoded).await?;
         }
         Ok(DowngradeAction::Cancel) => {
             context.read_barrier().await?;
             match context.view.downgrade_target() {
-                Some(_) => propose(&context, String::new(), encoded).await?,
+                Some(_) => propose(&context, &caller, String::new(), encoded).await?,
                 // It succeeds all the same (etcd).
                 None => tracing::warn!("there is no downgrade job to cancel"),
             }
@@ -92,9 +94,16 @@ fn cluster_version(context: &Context) -> Result<Version, Error> {
     parsed.ok_or(Error::ClusterVersionUnavailable)
 }
 
-async fn propose(context: &Context, target_version: String, encoded: usize) -> Result<(), Status> {
+async fn propose(
+    context: &Context,
+    caller: &Caller,
+    target_version: String,
+    encoded: usize,
+) -> Result<(), Status> {
     let job = entry::Downgrade { target_version };
-    context.propose(Body::Downgrade(job), encoded).await?;
+    context
+        .propose(caller, Body::Downgrade(job), encoded)
+        .await?;
     Ok(())
 }
 

@@ -15,23 +15,30 @@ pub use observe::observe;
 use super::contest::{self, Contender, Session, unknown};
 use crate::context::Context;
 use crate::error::Error;
+use crate::metadata::Caller;
 
 /// Waits for leadership. A caller that goes away while it waits leaves nothing behind.
 pub async fn campaign(
     context: Arc<Context>,
+    caller: Caller,
     request: CampaignRequest,
 ) -> Result<CampaignResponse, Status> {
-    win(&context, request).await.map_err(unknown)
+    win(&context, &caller, request).await.map_err(unknown)
 }
 
-async fn win(context: &Arc<Context>, request: CampaignRequest) -> Result<CampaignResponse, Status> {
-    let session = Session::open(context, request.lease).await?;
+async fn win(
+    context: &Arc<Context>,
+    caller: &Caller,
+    request: CampaignRequest,
+) -> Result<CampaignResponse, Status> {
+    let session = Session::open(context, caller, request.lease).await?;
     let value = request.value.clone();
-    let (contender, entry) = Contender::enter(context, &request.name, session, value).await?;
+    let (contender, entry) =
+        Contender::enter(context, caller, &request.name, session, value).await?;
     let (key, rev, lease) = (contender.key.clone(), contender.revision, session.lease);
     // Who campaigns again replaces what it has said before.
     if entry.held.is_some_and(|held| held.value != request.value) {
-        proclaimed(context, &key, rev, request.value, lease).await?;
+        proclaimed(context, caller, &key, rev, request.value, lease).await?;
     }
     let mut header = entry.header;
     if !entry.first {
@@ -58,13 +65,15 @@ async fn win(context: &Arc<Context>, request: CampaignRequest) -> Result<Campaig
 /// Changes the value of the leader.
 pub async fn proclaim(
     context: Arc<Context>,
+    caller: Caller,
     request: ProclaimRequest,
 ) -> Result<ProclaimResponse, Status> {
     let leader = request.leader.ok_or(Error::LeaderNotGiven)?;
     let proclaim = async {
-        let session = Session::open(&context, leader.lease).await?;
+        let session = Session::open(&context, &caller, leader.lease).await?;
         proclaimed(
             &context,
+            &caller,
             &leader.key,
             leader.rev,
             request.value,
@@ -77,12 +86,14 @@ pub async fn proclaim(
 
 async fn proclaimed(
     context: &Arc<Context>,
+    caller: &Caller,
     key: &bytes::Bytes,
     revision: i64,
     value: bytes::Bytes,
     lease: i64,
 ) -> Result<ProclaimResponse, Status> {
-    let response = contest::replace(context.clone(), key, revision, value, lease).await?;
+    let response =
+        contest::replace(context.clone(), caller.clone(), key, revision, value, lease).await?;
     if !response.succeeded {
         return Err(Error::ElectionNotLeader.into());
     }
@@ -93,10 +104,13 @@ async fn proclaimed(
 /// Who leads now, and what it has proclaimed.
 pub async fn leader(
     context: Arc<Context>,
+    caller: Caller,
     request: LeaderRequest,
 ) -> Result<LeaderResponse, Status> {
     let first = contest::first(&contest::prefix(&request.name));
-    let (header, found) = contest::read(&context, first).await.map_err(unknown)?;
+    let (header, found) = contest::read(&context, &caller, first)
+        .await
+        .map_err(unknown)?;
     let kv = found.into_iter().next().ok_or(Error::ElectionNoLeader)?;
     Ok(LeaderResponse {
         header,
@@ -107,10 +121,11 @@ pub async fn leader(
 /// Gives leadership up; without effect for somebody who does not lead any more.
 pub async fn resign(
     context: Arc<Context>,
+    caller: Caller,
     request: ResignRequest,
 ) -> Result<ResignResponse, Status> {
     let leader = request.leader.ok_or(Error::LeaderNotGiven)?;
-    let resigned = contest::resign(context, &leader.key, leader.rev).await;
+    let resigned = contest::resign(context, caller, &leader.key, leader.rev).await;
     let header = resigned.map_err(unknown)?.header;
     Ok(ResignResponse { header })
 }

@@ -19,12 +19,17 @@ use super::{list, read_txn};
 use crate::context::Context;
 use crate::error::Error;
 use crate::grpc::Coding;
+use crate::metadata::Caller;
 use crate::{check, header};
 
 /// Puts one key.
-pub async fn put(context: Arc<Context>, request: PutRequest) -> Result<PutResponse, Status> {
+pub async fn put(
+    context: Arc<Context>,
+    caller: Caller,
+    request: PutRequest,
+) -> Result<PutResponse, Status> {
     let started = Instant::now();
-    let answer = put_key(&context, request).await;
+    let answer = put_key(&context, &caller, request).await;
     context
         .observed
         .put_seconds
@@ -32,10 +37,14 @@ pub async fn put(context: Arc<Context>, request: PutRequest) -> Result<PutRespon
     answer
 }
 
-async fn put_key(context: &Context, request: PutRequest) -> Result<PutResponse, Status> {
+async fn put_key(
+    context: &Context,
+    caller: &Caller,
+    request: PutRequest,
+) -> Result<PutResponse, Status> {
     check::put(&request)?;
     let encoded = request.encoded_len();
-    match context.propose(Body::Put(request), encoded).await? {
+    match context.propose(caller, Body::Put(request), encoded).await? {
         Outcome::Put(mut response) => {
             response.header = header::complete(&context.node, response.header);
             Ok(response)
@@ -47,11 +56,12 @@ async fn put_key(context: &Context, request: PutRequest) -> Result<PutResponse, 
 /// Reads keys, by default so that every write answered before is seen.
 pub async fn range(
     context: Arc<Context>,
+    caller: Caller,
     request: RangeRequest,
     coding: Coding,
 ) -> Result<Bytes, Status> {
     let started = Instant::now();
-    let answer = range_keys(&context, request, coding).await;
+    let answer = range_keys(&context, &caller, request, coding).await;
     context
         .observed
         .range_seconds
@@ -61,6 +71,7 @@ pub async fn range(
 
 async fn range_keys(
     context: &Context,
+    caller: &Caller,
     request: RangeRequest,
     coding: Coding,
 ) -> Result<Bytes, Status> {
@@ -71,16 +82,20 @@ async fn range_keys(
     if !request.serializable {
         context.read_barrier().await?;
     }
-    list::answer(context, request, coding).await
+    let permit = context.permit(caller, |gate| gate.range(&request)).await?;
+    let answer = list::answer(context, request, coding).await?;
+    context.still(permit)?;
+    Ok(answer)
 }
 
 /// Deletes a key or a range.
 pub async fn delete_range(
     context: Arc<Context>,
+    caller: Caller,
     request: DeleteRangeRequest,
 ) -> Result<DeleteRangeResponse, Status> {
     let started = Instant::now();
-    let answer = delete_keys(&context, request).await;
+    let answer = delete_keys(&context, &caller, request).await;
     context
         .observed
         .delete_seconds
@@ -90,11 +105,15 @@ pub async fn delete_range(
 
 async fn delete_keys(
     context: &Context,
+    caller: &Caller,
     request: DeleteRangeRequest,
 ) -> Result<DeleteRangeResponse, Status> {
     check::delete_range(&request)?;
     let encoded = request.encoded_len();
-    match context.propose(Body::DeleteRange(request), encoded).await? {
+    match context
+        .propose(caller, Body::DeleteRange(request), encoded)
+        .await?
+    {
         Outcome::DeleteRange(mut response) => {
             response.header = header::complete(&context.node, response.header);
             Ok(response)
@@ -104,9 +123,13 @@ async fn delete_keys(
 }
 
 /// Compares and then reads or writes, all at one revision.
-pub async fn txn(context: Arc<Context>, request: TxnRequest) -> Result<TxnResponse, Status> {
+pub async fn txn(
+    context: Arc<Context>,
+    caller: Caller,
+    request: TxnRequest,
+) -> Result<TxnResponse, Status> {
     let started = Instant::now();
-    let answer = txn_ops(&context, request).await;
+    let answer = txn_ops(&context, &caller, request).await;
     context
         .observed
         .txn_seconds
@@ -114,13 +137,17 @@ pub async fn txn(context: Arc<Context>, request: TxnRequest) -> Result<TxnRespon
     answer
 }
 
-async fn txn_ops(context: &Context, request: TxnRequest) -> Result<TxnResponse, Status> {
+async fn txn_ops(
+    context: &Context,
+    caller: &Caller,
+    request: TxnRequest,
+) -> Result<TxnResponse, Status> {
     check::txn(&request, context.limits.txn_ops)?;
     if mainstay_apply::is_read_only(&request) {
-        return read_txn::answer(context, request).await;
+        return read_txn::answer(context, caller, request).await;
     }
     let encoded = request.encoded_len();
-    match context.propose(Body::Txn(request), encoded).await? {
+    match context.propose(caller, Body::Txn(request), encoded).await? {
         Outcome::Txn(mut response) => {
             response.header = header::complete(&context.node, response.header);
             Ok(response)
@@ -132,10 +159,14 @@ async fn txn_ops(context: &Context, request: TxnRequest) -> Result<TxnResponse, 
 /// Forgets the history before a revision.
 pub async fn compact(
     context: Arc<Context>,
+    caller: Caller,
     request: CompactionRequest,
 ) -> Result<CompactionResponse, Status> {
     let encoded = request.encoded_len();
-    match context.propose(Body::Compact(request), encoded).await? {
+    match context
+        .propose(&caller, Body::Compact(request), encoded)
+        .await?
+    {
         Outcome::Compact { revision } => {
             if request.physical {
                 compacted(&context, request.revision).await?;

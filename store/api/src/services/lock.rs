@@ -11,16 +11,25 @@ use super::contest::{Contender, Session, unknown};
 use super::kv;
 use crate::context::Context;
 use crate::error::Error;
+use crate::metadata::Caller;
 
 /// Waits for the lock. A caller that goes away while it waits leaves nothing behind.
-pub async fn lock(context: Arc<Context>, request: LockRequest) -> Result<LockResponse, Status> {
-    acquire(&context, request).await.map_err(unknown)
+pub async fn lock(
+    context: Arc<Context>,
+    caller: Caller,
+    request: LockRequest,
+) -> Result<LockResponse, Status> {
+    acquire(&context, &caller, request).await.map_err(unknown)
 }
 
-async fn acquire(context: &Arc<Context>, request: LockRequest) -> Result<LockResponse, Status> {
-    let session = Session::open(context, request.lease).await?;
+async fn acquire(
+    context: &Arc<Context>,
+    caller: &Caller,
+    request: LockRequest,
+) -> Result<LockResponse, Status> {
+    let session = Session::open(context, caller, request.lease).await?;
     let (contender, entry) =
-        Contender::enter(context, &request.name, session, Bytes::new()).await?;
+        Contender::enter(context, caller, &request.name, session, Bytes::new()).await?;
     let mut header = entry.header;
     if !entry.first {
         contender.turn().await?;
@@ -38,13 +47,16 @@ async fn acquire(context: &Arc<Context>, request: LockRequest) -> Result<LockRes
 /// Gives the lock up; a key that is gone already is no error.
 pub async fn unlock(
     context: Arc<Context>,
+    caller: Caller,
     request: UnlockRequest,
 ) -> Result<UnlockResponse, Status> {
     let delete = DeleteRangeRequest {
         key: request.key,
         ..Default::default()
     };
-    let deleted = kv::delete_range(context, delete).await.map_err(unknown)?;
+    let deleted = kv::delete_range(context, caller, delete)
+        .await
+        .map_err(unknown)?;
     let header = deleted.header;
     Ok(UnlockResponse { header })
 }

@@ -16,14 +16,23 @@ use super::{downgrade, kv::mismatch};
 use crate::context::{Context, SERVER_VERSION};
 use crate::error::Error;
 use crate::header;
+use crate::metadata::Caller;
 
 /// Lists, raises or clears alarms; even listing goes through consensus (etcd).
-pub async fn alarm(context: Arc<Context>, request: AlarmRequest) -> Result<AlarmResponse, Status> {
+pub async fn alarm(
+    context: Arc<Context>,
+    caller: Caller,
+    request: AlarmRequest,
+) -> Result<AlarmResponse, Status> {
+    let _ = context.permit(&caller, |gate| gate.alarm(&request)).await?;
     if !AlarmAction::is_valid(request.action) {
         return Err(Error::UnknownAlarmAction.into());
     }
     let encoded = request.encoded_len();
-    match context.propose(Body::Alarm(request), encoded).await? {
+    match context
+        .propose(&caller, Body::Alarm(request), encoded)
+        .await?
+    {
         Outcome::Alarm { alarms, revision } => Ok(AlarmResponse {
             header: Some(header::at(&context.node, revision)),
             alarms,

@@ -7,12 +7,18 @@ use super::list::is_short;
 use crate::context::Context;
 use crate::error::Error;
 use crate::header;
+use crate::metadata::Caller;
 
 /// Answers it, linearizably unless every range asks to be served locally.
-pub async fn answer(context: &Context, request: TxnRequest) -> Result<TxnResponse, Status> {
+pub async fn answer(
+    context: &Context,
+    caller: &Caller,
+    request: TxnRequest,
+) -> Result<TxnResponse, Status> {
     if !is_serializable(&request) {
         context.read_barrier().await?;
     }
+    let permit = context.permit(caller, |gate| gate.txn(&request)).await?;
     let mut response = if is_quick(&request) {
         mainstay_apply::read_txn(&context.store(), &request).map_err(Error::from)?
     } else {
@@ -20,6 +26,7 @@ pub async fn answer(context: &Context, request: TxnRequest) -> Result<TxnRespons
             .scan(move |store| Ok(mainstay_apply::read_txn(store, &request).map_err(Error::from)?))
             .await?
     };
+    context.still(permit)?;
     response.header = header::complete(&context.node, response.header);
     Ok(response)
 }

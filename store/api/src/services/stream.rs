@@ -14,7 +14,7 @@ use prost::Message;
 use tonic::Status;
 
 use super::leader;
-use crate::context::Context;
+use crate::context::{Context, Permit};
 use crate::dispatch::Incoming;
 use crate::error::Error;
 use crate::grpc::{MessageStream, Messages};
@@ -33,13 +33,15 @@ pub async fn range_stream<B: Incoming>(
     if !request.serializable {
         context.read_barrier().await?;
     }
-    let chunks = chunks(context.clone(), request);
+    let permit = context.permit(&caller, |gate| gate.range(&request)).await?;
+    let chunks = chunks(context.clone(), request, permit);
     Ok(leader::guard(context, caller, Box::pin(chunks)))
 }
 
 fn chunks(
     context: Arc<Context>,
     request: RangeRequest,
+    permit: Permit,
 ) -> impl futures::Stream<Item = Result<Bytes, Status>> + Send {
     async_stream::try_stream! {
         let target = context.limits.request_bytes;
@@ -54,6 +56,7 @@ fn chunks(
                 })
                 .await?;
             cursor = next;
+            context.still(permit)?;
             yield chunk;
             if done {
                 break;

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use mainstay_proto::etcdserverpb::{WatchRequest, watch_request::RequestUnion};
-use mainstay_watch::{Control, Reasons, StreamEnded};
+use mainstay_proto::etcdserverpb::WatchRequest;
+use mainstay_watch::{Control, Reasons};
 use tonic::Status;
 
-use super::leader;
+use super::{leader, watch_rights::WatchRights};
 use crate::context::Context;
 use crate::dispatch::Incoming;
 use crate::error::Error;
@@ -36,8 +36,9 @@ pub async fn watch<B: Incoming>(
     caller: Caller,
 ) -> Result<MessageStream, Status> {
     let (control, mut stream) = context.hub.open_stream();
+    let (shared, asking) = (context.clone(), caller.clone());
     let events = async_stream::stream! {
-        let requests = requests(messages, control);
+        let requests = requests(&shared, &asking, messages, control);
         tokio::pin!(requests);
         loop {
             // Frames go on while a request waits for its turn in the hub.
@@ -57,27 +58,30 @@ pub async fn watch<B: Incoming>(
 }
 
 /// Hands over the client's requests until it goes; returns what its stream ends with.
-async fn requests<B: Incoming>(mut messages: Messages<B>, control: Control) -> Status {
+async fn requests<B: Incoming>(
+    context: &Context,
+    caller: &Caller,
+    mut messages: Messages<B>,
+    control: Control,
+) -> Status {
+    let mut rights = WatchRights::new(context, caller);
+    let mut open = true;
     loop {
-        match messages.next::<WatchRequest>().await {
-            Ok(Some(request)) => {
-                if hand_over(&control, request).await.is_err() {
-                    return Error::Stopped.into();
+        let handed = tokio::select! {
+            // A message that is being read is not lost: the reader keeps what has come of it.
+            request = messages.next::<WatchRequest>(), if open => match request {
+                Ok(Some(request)) => rights.hand_over(&control, request).await,
+                Ok(None) => {
+                    open = false;
+                    Ok(())
                 }
-            }
-            Ok(None) => return std::future::pending().await,
-            Err(status) => return canceled(status),
+                Err(status) => return canceled(status),
+            },
+            () = rights.changed() => rights.review(&control).await,
+        };
+        if handed.is_err() {
+            return Error::Stopped.into();
         }
-    }
-}
-
-/// An empty union is ignored, as are parts of it this version does not know.
-async fn hand_over(control: &Control, request: WatchRequest) -> Result<(), StreamEnded> {
-    match request.request_union {
-        Some(RequestUnion::CreateRequest(create)) => control.create(create).await,
-        Some(RequestUnion::CancelRequest(cancel)) => control.cancel(cancel.watch_id).await,
-        Some(RequestUnion::ProgressRequest(_)) => control.progress().await,
-        None => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use mainstay_apply::{
     AppliedEntry, Applier, ApplyError, ApplyOptions, EntryPayload, Error, Outcome, Reply, View,
     Waiters,
 };
+use mainstay_auth::{Auth, Caller};
 use mainstay_lease::Leases;
 use mainstay_mvcc::{Store, Writer};
 use mainstay_proto::{
@@ -26,6 +27,7 @@ pub const MEMBER: u64 = 7;
 pub struct World {
     pub applier: Applier,
     pub leases: Leases,
+    pub auth: Auth,
     pub waiters: Waiters,
     pub view: View,
     pub index: u64,
@@ -71,13 +73,20 @@ impl World {
             member_id: MEMBER,
             quota_bytes,
         };
-        let applier = Applier::open(options, store, writer, hub, leases.clone(), waiters.clone());
+        let now = Arc::new(|| Duration::ZERO);
+        let auth = Auth::new(mainstay_auth::Options {
+            token_ttl: Duration::from_secs(300),
+            now,
+        });
+        let rooms = (leases.clone(), auth.clone(), waiters.clone());
+        let applier = Applier::open(options, store, writer, hub, rooms.0, rooms.1, rooms.2);
         let applier = applier.expect("an applier");
         let (view, applied) = (applier.view(), applier.applied().clone());
         let (index, term) = (applied.index(), applied.term().max(1));
         World {
             applier,
             leases,
+            auth,
             waiters,
             view,
             index,
@@ -102,13 +111,26 @@ impl World {
     }
 
     pub fn entry(&mut self, request: u64, body: Body) -> AppliedEntry {
+        self.entry_of(Caller::Member, request, body)
+    }
+
+    pub fn entry_of(&mut self, caller: Caller, request: u64, body: Body) -> AppliedEntry {
         self.index += 1;
-        let command = mainstay_apply::encode(MEMBER, request, body).expect("a shallow command");
+        let command =
+            mainstay_apply::encode(MEMBER, request, caller, body).expect("a shallow command");
         AppliedEntry {
             term: self.term,
             index: self.index,
             payload: EntryPayload::Command(command),
         }
+    }
+
+    /// What one command of a caller is answered with.
+    pub fn reply_to(&mut self, caller: &Caller, body: Body) -> Reply {
+        let mut waiter = self.waiters.register(0);
+        let entry = self.entry_of(caller.clone(), 0, body);
+        self.applier.apply(&[entry]).expect("an entry applies");
+        waiter.try_recv().expect("apply answers before it returns")
     }
 
     /// Applies commands as one batch and returns the replies.

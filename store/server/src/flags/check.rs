@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::gates::{self, Gates};
 use super::values::Values;
-use super::{Refusal, access, cluster, go, tls, urls};
+use super::{Refusal, access, auth, cluster, go, tls, urls};
 use crate::settings::{
     AutoCompaction, CorruptionChecks, Keepalive, LogOutput, LogSettings, Settings,
 };
@@ -66,6 +66,8 @@ pub fn settings(mut values: Values) -> Result<Settings, Refusal> {
         watch_progress_interval: values.duration("watch-progress-notify-interval"),
         metrics_extensive: extensive(&values)?,
         access: access::read(&values)?,
+        logins: auth::read(&values)?,
+        token_ttl: auth::token_ttl(&values),
         unsafe_no_fsync: values.boolean("unsafe-no-fsync"),
         log: log(&mut values)?,
         heartbeat,

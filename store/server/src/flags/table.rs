@@ -39,7 +39,6 @@ pub fn find(name: &str) -> Option<&'static Flag> {
 use Kind::{Anything, Bool, Duration, Int, Text, Uint};
 use Status::{Ignored, Used};
 
-const AUTH: Status = Status::Refused("only simple tokens are known");
 const DISCOVERY: Status = Status::Refused("discovery is not there yet");
 const LATER: Status = Status::Refused("it is not there yet");
 
@@ -140,9 +139,12 @@ pub const FLAGS: &[Flag] = &[
     flag("tls-min-version", "TLS1.2", Text, Used),
     flag("tls-max-version", "", Text, Used),
     // Auth.
-    flag("auth-token", "simple", Text, AUTH),
-    flag("bcrypt-cost", "10", Uint, Ignored),
-    flag("auth-token-ttl", "300", Uint, Ignored),
+    flag("auth-token", "simple", Text, Used),
+    flag("bcrypt-cost", "10", Uint, Used),
+    flag("auth-token-ttl", "300", Uint, Used),
+    // These two are not etcd's.
+    flag("password-hash", "bcrypt", Text, Used),
+    flag("auth-attempts-per-minute", "60", Uint, Used),
     // Observing.
     flag("enable-pprof", "false", Bool, Ignored),
     flag("metrics", "basic", Text, Used),

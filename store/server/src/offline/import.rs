@@ -13,6 +13,7 @@ use clap::Args;
 use mainstay_apply::{
     AppliedEntry, AppliedState, Applier, ApplyOptions, EntryPayload, LogPosition, Waiters, encode,
 };
+use mainstay_auth::Auth;
 use mainstay_lease::Leases;
 use mainstay_mvcc::{Options, Store};
 use mainstay_snapshot::{LogEntry, LogTail, Origin, origin, read_log_tail};
@@ -108,8 +109,12 @@ fn apply(options: &Options, entries: &[LogEntry]) -> Result<Store> {
         member_id: 0,
         quota_bytes: -1,
     };
-    let waiters = Waiters::default();
-    let mut applier = Applier::open(apply_options, store.clone(), writer, hub, leases, waiters)?;
+    let auth = Auth::new(mainstay_auth::Options {
+        token_ttl: Duration::ZERO,
+        now: Arc::new(|| Duration::ZERO),
+    });
+    let (waiters, of_hub) = (Waiters::default(), store.clone());
+    let mut applier = Applier::open(apply_options, of_hub, writer, hub, leases, auth, waiters)?;
     for chunk in entries.chunks(BATCH_ENTRIES) {
         let batch: Vec<AppliedEntry> = chunk.iter().map(entry).collect::<Result<_>>()?;
         applier.apply(&batch)?;
@@ -120,7 +125,7 @@ fn apply(options: &Options, entries: &[LogEntry]) -> Result<Store> {
 
 fn entry(entry: &LogEntry) -> Result<AppliedEntry> {
     let payload = match entry.command()? {
-        Some(body) => EntryPayload::Command(encode(0, entry.index, body)?),
+        Some((caller, body)) => EntryPayload::Command(encode(0, entry.index, caller, body)?),
         None => EntryPayload::Blank,
     };
     Ok(AppliedEntry {

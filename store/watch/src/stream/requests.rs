@@ -4,7 +4,7 @@ use mainstay_proto::etcdserverpb::WatchCreateRequest;
 
 use super::{Stream, WATCHES_MAX};
 use crate::{
-    control::{REQUESTS_MAX, Request},
+    control::{REQUESTS_MAX, Request, Review},
     matcher::Scope,
     response::{NO_WATCH, Out, bare},
     stats::add,
@@ -38,6 +38,7 @@ impl Stream {
             Request::Cancel(watch_id) => self.cancel(watch_id),
             Request::Progress => self.ask_progress(),
             Request::Refuse(reason) => self.refuse(reason),
+            Request::Review(review) => self.review(&review),
         }
     }
 
@@ -97,6 +98,22 @@ impl Stream {
         if self.end_watch(watch_id) {
             let mut response = bare(watch_id, self.hub.published());
             response.canceled = true;
+            self.out.push_back(Out::Control(response));
+        }
+    }
+
+    fn review(&mut self, review: &Review) {
+        let ended = self.watchers.iter().filter(|(_, watcher)| {
+            let (key, range_end) = watcher.scope.range();
+            !(review.allowed)(key, range_end)
+        });
+        let mut ended: Vec<i64> = ended.map(|(watch_id, _)| *watch_id).collect();
+        ended.sort_unstable();
+        for watch_id in ended {
+            self.end_watch(watch_id);
+            let mut response = bare(watch_id, self.hub.published());
+            response.canceled = true;
+            response.cancel_reason = review.reason.clone();
             self.out.push_back(Out::Control(response));
         }
     }

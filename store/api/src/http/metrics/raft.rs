@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use crate::context::{Context, SERVER_VERSION};
 use crate::metrics::Text;
-use crate::services::auth::FIRST_AUTH_REVISION;
 use crate::services::maintenance::alarm_name;
 
 pub fn write(context: &Context, text: &mut Text) {
@@ -97,7 +96,7 @@ fn identity(context: &Context, text: &mut Text) {
         "etcd_debugging_auth_revision",
         "The current revision of auth store.",
     )
-    .value(FIRST_AUTH_REVISION);
+    .value(context.logins.registry().revision());
     let alarms = context.view.alarms();
     if !alarms.is_empty() {
         let mut family = text.gauge("etcd_debugging_server_alarms", "Alarms for every member in cluster. 1 for 'server_id' label with current ID. 2 for 'alarm_type' label with type of this alarm");

@@ -14,6 +14,7 @@ use mainstay_proto::mvccpb::KeyValue;
 use tonic::Status;
 
 use crate::context::Context;
+use crate::metadata::Caller;
 use crate::services::kv;
 
 /// The keys of one contest: the name and a slash, so that no name is a prefix of another's.
@@ -53,13 +54,14 @@ pub fn first(prefix: &Bytes) -> RangeRequest {
 /// Reads linearizably.
 pub async fn read(
     context: &Arc<Context>,
+    caller: &Caller,
     request: RangeRequest,
 ) -> Result<(Option<ResponseHeader>, Vec<KeyValue>), Status> {
     let request = TxnRequest {
         success: vec![op(Request::RequestRange(request))],
         ..Default::default()
     };
-    let response = kv::txn(context.clone(), request).await?;
+    let response = kv::txn(context.clone(), caller.clone(), request).await?;
     let header = response.header;
     Ok((header, lists(response).pop().unwrap_or_default()))
 }

@@ -25,9 +25,9 @@ pub async fn observe<B: Incoming>(
 ) -> Result<MessageStream, Status> {
     let request: LeaderRequest = messages.only().await?;
     let prefix = contest::prefix(&request.name);
-    let shared = context.clone();
+    let (shared, asking) = (context.clone(), caller.clone());
     let leaders = async_stream::stream! {
-        let follow = follow(shared, prefix);
+        let follow = follow(shared, asking, prefix);
         for await leader in follow {
             yield leader.map_err(unknown);
         }
@@ -37,11 +37,12 @@ pub async fn observe<B: Incoming>(
 
 fn follow(
     context: Arc<Context>,
+    caller: Caller,
     prefix: Bytes,
 ) -> impl futures::Stream<Item = Result<Bytes, Status>> + Send {
     async_stream::try_stream! {
         loop {
-            let Some((header, leader)) = elected(&context, &prefix).await? else {
+            let Some((header, leader)) = elected(&context, &caller, &prefix).await? else {
                 continue;
             };
             let (key, from) = (leader.key.clone(), header.revision.saturating_add(1));
@@ -63,11 +64,12 @@ fn follow(
 /// compacted meanwhile.
 async fn elected(
     context: &Arc<Context>,
+    caller: &Caller,
     prefix: &Bytes,
 ) -> Result<Option<(ResponseHeader, KeyValue)>, Status> {
     let first = contest::first(prefix);
     let range_end = first.range_end.clone();
-    let (header, found) = contest::read(context, first).await?;
+    let (header, found) = contest::read(context, caller, first).await?;
     let header = header.unwrap_or_default();
     if let Some(kv) = found.into_iter().next() {
         return Ok(Some((header, kv)));
