@@ -23,6 +23,7 @@ mod metrics;
 pub mod rights;
 mod serve;
 mod services;
+mod waiting;
 
 pub use access::{Access, Listed};
 pub use context::{CLUSTER_VERSION, Context, Parts, SERVER_VERSION, STORAGE_VERSION};
@@ -33,3 +34,4 @@ pub use limits::Limits;
 pub use metrics::Disk;
 pub use serve::{Api, Connection};
 pub use services::watch::reasons as watch_reasons;
+pub use waiting::serve_waiting;

@@ -7,6 +7,7 @@
 mod access;
 mod check;
 pub mod cluster;
+mod discovery;
 mod env;
 mod gates;
 mod go;

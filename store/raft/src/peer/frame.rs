@@ -34,6 +34,10 @@ pub enum Lane {
     Append = 2,
     /// One snapshot.
     Snapshot = 3,
+    /// A question of one who is about to join: it names no cluster and no member.
+    Inquiry = 4,
+    /// Only as an answer: whoever dialled has been removed from the cluster for good.
+    Removed = 5,
 }
 
 impl Lane {
@@ -42,6 +46,8 @@ impl Lane {
             1 => Some(Lane::Control),
             2 => Some(Lane::Append),
             3 => Some(Lane::Snapshot),
+            4 => Some(Lane::Inquiry),
+            5 => Some(Lane::Removed),
             _ => None,
         }
     }
@@ -72,12 +78,14 @@ pub enum Kind {
     SnapshotChunk = 12,
     SnapshotEnd = 13,
     MoveLeader = 14,
+    Change = 15,
+    Members = 16,
 }
 
 impl Kind {
     pub fn from_byte(byte: u8) -> Option<Kind> {
         use Kind::*;
-        const ALL: [Kind; 14] = [
+        const ALL: [Kind; 16] = [
             Append,
             Vote,
             PreVote,
@@ -92,6 +100,8 @@ impl Kind {
             SnapshotChunk,
             SnapshotEnd,
             MoveLeader,
+            Change,
+            Members,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
