@@ -5,11 +5,13 @@
 
 mod delete;
 mod overlap;
+mod peer_urls;
 mod put;
 mod range;
 mod txn;
 
 pub use delete::delete_range;
+pub use peer_urls::peer_urls;
 pub use put::put;
 pub use range::{range, range_stream};
 pub use txn::txn;

@@ -61,6 +61,15 @@ errors! {
     TooManyRequests => ResourceExhausted, "etcdserver: too many requests";
     LeaseNotFound => NotFound, "etcdserver: requested lease not found";
     MemberNotFound => NotFound, "etcdserver: member not found";
+    MemberExists => FailedPrecondition, "etcdserver: member ID already exist";
+    PeerUrlExists => FailedPrecondition, "etcdserver: Peer URLs already exists";
+    MemberNotLearner => FailedPrecondition, "etcdserver: can only promote a learner member";
+    LearnerNotReady => FailedPrecondition,
+        "etcdserver: can only promote a learner member which is in sync with leader";
+    TooManyLearners => FailedPrecondition, "etcdserver: too many learner members in cluster";
+    // Its text stands for FailedPrecondition, but this is what it leaves etcd with.
+    NotEnoughStarted => Unknown,
+        "etcdserver: re-configuration failed due to not enough started members";
     LeaseExists => FailedPrecondition, "etcdserver: lease already exists";
     RootUserNotExist => FailedPrecondition, "etcdserver: root user does not exist";
     RootRoleNotExist => FailedPrecondition, "etcdserver: root user does not have root role";
@@ -200,6 +209,20 @@ mod tests {
         (8, "too many requests"),
         (5, "requested lease not found"),
         (5, "member not found"),
+        (9, "member ID already exist"),
+        (9, "Peer URLs already exists"),
+        (9, "can only promote a learner member"),
+        (
+            9,
+            "can only promote a learner member which is in sync with leader",
+        ),
+        (9, "too many learner members in cluster"),
+        (
+            2,
+            "re-configuration failed due to not enough started members",
+        ),
+        (3, "given member URLs are invalid"),
+        (14, "unhealthy cluster"),
         (9, "lease already exists"),
         (9, "authentication is not enabled"),
         (9, "not leader"),

@@ -24,6 +24,7 @@ mod metrics;
 pub mod rights;
 mod serve;
 mod services;
+mod waiting;
 
 pub use access::{Access, Listed};
 pub use context::{CLUSTER_VERSION, Context, Parts, SERVER_VERSION, STORAGE_VERSION};
@@ -36,3 +37,4 @@ pub use metrics::Disk;
 pub use serve::{Api, Connection, Origin};
 pub use services::maintenance::alarm_name;
 pub use services::watch::reasons as watch_reasons;
+pub use waiting::serve_waiting;

@@ -6,6 +6,7 @@
 mod clients;
 mod disk;
 mod histogram;
+mod promotions;
 mod text;
 
 use std::sync::atomic::AtomicU64;
@@ -14,6 +15,7 @@ use std::time::Instant;
 pub use clients::ClientVersions;
 pub use disk::Disk;
 pub use histogram::{Histogram, Snapshot};
+pub use promotions::Promotions;
 pub use text::{Text, escape};
 
 /// Counters of the services and of health.
@@ -26,6 +28,7 @@ pub struct Observed {
     pub txn_seconds: Requests,
     pub health_success: AtomicU64,
     pub health_failures: AtomicU64,
+    pub promotions: Promotions,
     pub checks: crate::http::CheckCounters,
 }
 

@@ -122,11 +122,11 @@ rows! {
         LeaseLeases "LeaseLeases" Unary LeaseKeys Refuses Here;
     }
     "etcdserverpb.Cluster" {
-        MemberAdd "MemberAdd" Unary Root Refuses Missing;
-        MemberRemove "MemberRemove" Unary Root Refuses Missing;
-        MemberUpdate "MemberUpdate" Unary Root Refuses Missing;
+        MemberAdd "MemberAdd" Unary Root Refuses Here;
+        MemberRemove "MemberRemove" Unary Root Refuses Here;
+        MemberUpdate "MemberUpdate" Unary Root Refuses Here;
         MemberList "MemberList" Unary Token Refuses Here;
-        MemberPromote "MemberPromote" Unary Root Refuses Missing;
+        MemberPromote "MemberPromote" Unary Root Refuses Here;
     }
     "etcdserverpb.Maintenance" {
         Alarm "Alarm" Unary Token Refuses Here;

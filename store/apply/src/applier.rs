@@ -112,6 +112,7 @@ impl Applier {
             match payload {
                 Payload::Blank => {}
                 Payload::Membership(bytes) => {
+                    tables.members.change(&mut batch, index, &bytes)?;
                     // Copied, as it outlives the buffer the entry came in by far.
                     applied.membership = Some((position, Bytes::copy_from_slice(&bytes)));
                 }
@@ -156,7 +157,7 @@ impl Applier {
         self.leases.load(store).map_err(Error::Lease)?;
         self.auth.load(store)?;
         self.alarms = Alarms::load(store)?;
-        self.members = Members::load(store)?;
+        self.members = Members::load(store, &self.applied)?;
         self.view.set_store(store.clone());
         self.view.set_alarms(self.alarms.list());
         self.members.show(&self.view);

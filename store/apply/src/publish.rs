@@ -1,17 +1,25 @@
-//! What members tell about themselves, the cluster version they agree on, and the one they are asked
-//! to go down to.
+//! Who the members are, what they tell about themselves, who was removed for good, the cluster
+//! version they agree on, and the one they are asked to go down to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use mainstay_mvcc::Store;
+use mainstay_mvcc::{Batch, Store};
 use mainstay_proto::entry::{ClusterVersion, Downgrade, Publish};
+use mainstay_proto::peer::Membership;
+use prost::Message;
 
-use crate::{Attributes, Error, Outcome, View, context::Context, error::Failure, rows};
+use crate::{
+    AppliedState, Attributes, Error, Outcome, View, context::Context, error::Failure, rows,
+};
 
-/// Published attributes of members, and the cluster version.
+/// The membership, attributes that members have published, ids that were removed, and the cluster
+/// version.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
+    membership: Arc<Membership>,
+    removed: Arc<HashSet<u64>>,
     attributes: HashMap<u64, Attributes>,
     cluster_version: Option<String>,
     downgrade_target: Option<String>,
@@ -23,6 +31,10 @@ pub(crate) fn attributes(
     members: &mut Members,
     request: &Publish,
 ) -> Result<Outcome, Failure> {
+    // Sent before it was removed and applied after: it would list a member that is none.
+    if members.removed.contains(&request.member) {
+        return Ok(Outcome::Done);
+    }
     let (key, value) = rows::member(request);
     context.batch.put_meta(key, Some(value));
     members.insert(request.clone());
@@ -60,8 +72,14 @@ pub(crate) fn downgrade(
 }
 
 impl Members {
-    pub(crate) fn load(store: &Store) -> Result<Members, Error> {
+    pub(crate) fn load(store: &Store, applied: &AppliedState) -> Result<Members, Error> {
         let mut members = Members::default();
+        if let Some((position, bytes)) = &applied.membership {
+            members.membership = Arc::new(decode(position.index, bytes)?);
+        }
+        let removed = store.meta_scan(rows::REMOVED)?;
+        let removed = removed.iter().map(|(key, _)| rows::removed_of(key));
+        members.removed = Arc::new(removed.collect::<Result<_, _>>()?);
         for (key, value) in store.meta_scan(rows::MEMBERS)? {
             members.insert(rows::member_of(&key, value)?);
         }
@@ -74,8 +92,33 @@ impl Members {
         Ok(members)
     }
 
+    /// Takes over a membership. Whoever is no longer in it never comes back under the same id, and
+    /// what it has published goes.
+    pub(crate) fn change(
+        &mut self,
+        batch: &mut Batch<'_>,
+        index: u64,
+        bytes: &Bytes,
+    ) -> Result<(), Error> {
+        let next = decode(index, bytes)?;
+        let stays: HashSet<u64> = next.nodes.iter().map(|node| node.id).collect();
+        for node in &self.membership.nodes {
+            if stays.contains(&node.id) {
+                continue;
+            }
+            batch.put_meta(rows::removed(node.id), Some(Bytes::new()));
+            batch.put_meta(rows::member_key(node.id), None);
+            Arc::make_mut(&mut self.removed).insert(node.id);
+            self.attributes.remove(&node.id);
+        }
+        self.membership = Arc::new(next);
+        self.changed = true;
+        Ok(())
+    }
+
     /// Lets readers see it.
     pub(crate) fn show(&self, view: &View) {
+        view.set_membership(self.membership.clone(), self.removed.clone());
         view.set_attributes(self.attributes.clone());
         view.set_versions(self.cluster_version.clone(), self.downgrade_target.clone());
     }
@@ -94,4 +137,8 @@ impl Members {
         self.attributes
             .insert(member, Attributes { name, client_urls });
     }
+}
+
+fn decode(index: u64, bytes: &Bytes) -> Result<Membership, Error> {
+    Membership::decode(bytes.clone()).map_err(|source| Error::Undecodable { index, source })
 }

@@ -11,6 +11,8 @@ use crate::Error;
 pub const ALARMS: &[u8] = b"alarm/";
 /// Rows of members: this prefix, then the id, big endian; the value is the encoded [`Publish`].
 pub const MEMBERS: &[u8] = b"member/";
+/// Rows of members that were removed for good: this prefix, then the id, big endian. No value.
+pub const REMOVED: &[u8] = b"removed/";
 /// Row of the cluster version: its text.
 pub const CLUSTER_VERSION: &[u8] = b"cluster_version";
 /// Row of a downgrade job: the version to go down to, as text. Absent while there is none.
@@ -37,10 +39,33 @@ pub fn alarm_of(key: &[u8]) -> Result<(i32, u64), Error> {
 
 /// Key and value of a member's row.
 pub fn member(published: &Publish) -> (Bytes, Bytes) {
-    let mut key = BytesMut::with_capacity(MEMBERS.len() + 8);
-    key.put_slice(MEMBERS);
-    key.put_u64(published.member);
-    (key.freeze(), published.encode_to_vec().into())
+    let key = member_key(published.member);
+    (key, published.encode_to_vec().into())
+}
+
+/// Key of the row of a member that has published itself.
+pub fn member_key(id: u64) -> Bytes {
+    keyed(MEMBERS, id)
+}
+
+/// Key of the row that says that a member was removed.
+pub fn removed(id: u64) -> Bytes {
+    keyed(REMOVED, id)
+}
+
+/// The member in the key of such a row.
+pub fn removed_of(key: &[u8]) -> Result<u64, Error> {
+    let id = key.strip_prefix(REMOVED);
+    let id = id.and_then(|id| <[u8; 8]>::try_from(id).ok());
+    let id = id.ok_or_else(|| corrupt(format!("removal record {key:02x?} cannot be read")))?;
+    Ok(u64::from_be_bytes(id))
+}
+
+fn keyed(prefix: &[u8], id: u64) -> Bytes {
+    let mut key = BytesMut::with_capacity(prefix.len() + 8);
+    key.put_slice(prefix);
+    key.put_u64(id);
+    key.freeze()
 }
 
 /// What a member's row says; its key is only named in the error.
@@ -80,5 +105,13 @@ mod tests {
         assert_eq!(member_of(&key, value.clone()).unwrap(), published);
         assert!(member_of(&key, value.slice(..value.len() - 1)).is_err());
         assert!(version_of(&[0xff]).is_err());
+    }
+
+    #[test]
+    fn a_removal_reads_back_and_a_cut_one_is_refused() {
+        let key = removed(u64::MAX - 3);
+        assert_eq!(removed_of(&key).unwrap(), u64::MAX - 3);
+        assert!(removed_of(&key[..key.len() - 1]).is_err());
+        assert!(removed_of(b"member/12345678").is_err());
     }
 }

@@ -1,9 +1,13 @@
 //! What others may read of the applied state.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::Arc,
+};
 
 use mainstay_mvcc::Store;
-use mainstay_proto::etcdserverpb::AlarmMember;
+use mainstay_proto::{etcdserverpb::AlarmMember, peer::Membership};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
@@ -28,6 +32,8 @@ struct Shared {
 struct Tables {
     store: Store,
     alarms: Vec<AlarmMember>,
+    membership: Arc<Membership>,
+    removed: Arc<HashSet<u64>>,
     attributes: HashMap<u64, Attributes>,
     cluster_version: Option<String>,
     downgrade_target: Option<String>,
@@ -39,6 +45,8 @@ impl View {
         let tables = Tables {
             store,
             alarms: Vec::new(),
+            membership: Arc::default(),
+            removed: Arc::default(),
             attributes,
             cluster_version: None,
             downgrade_target: None,
@@ -58,6 +66,16 @@ impl View {
     /// Alarms that stand, sorted by type and member.
     pub fn alarms(&self) -> Vec<AlarmMember> {
         self.0.tables.read().alarms.clone()
+    }
+
+    /// The members as of the last membership applied; without any before the first.
+    pub fn membership(&self) -> Arc<Membership> {
+        self.0.tables.read().membership.clone()
+    }
+
+    /// Whether a member of this id was removed. It never comes back.
+    pub fn is_removed(&self, member: u64) -> bool {
+        self.0.tables.read().removed.contains(&member)
     }
 
     /// What the member has published; `None` before it has started for the first time.
@@ -92,12 +110,30 @@ impl View {
         drop(applied.wait_for(|position| position.index >= index).await);
     }
 
+    /// Returns once `holds` is true of what has been applied. As [`View::wait_applied`], without a
+    /// limit of its own.
+    pub async fn wait_until(&self, mut holds: impl FnMut(&View) -> bool) {
+        let mut applied = self.0.applied.subscribe();
+        loop {
+            applied.mark_unchanged();
+            if holds(self) || applied.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     pub(crate) fn set_store(&self, store: Store) {
         self.0.tables.write().store = store;
     }
 
     pub(crate) fn set_alarms(&self, alarms: Vec<AlarmMember>) {
         self.0.tables.write().alarms = alarms;
+    }
+
+    pub(crate) fn set_membership(&self, membership: Arc<Membership>, removed: Arc<HashSet<u64>>) {
+        let mut tables = self.0.tables.write();
+        tables.membership = membership;
+        tables.removed = removed;
     }
 
     pub(crate) fn set_attributes(&self, attributes: HashMap<u64, Attributes>) {

@@ -84,6 +84,7 @@ pub fn membership_out(membership: &Membership) -> peer::Membership {
                 id: *id,
                 name: node.name.clone(),
                 peer_urls: node.peer_urls.clone(),
+                joining: node.joining,
             })
             .collect(),
     }
@@ -102,6 +103,7 @@ pub fn membership_in(membership: peer::Membership) -> Result<Membership, DecodeE
             let peer = Peer {
                 name: node.name,
                 peer_urls: node.peer_urls,
+                joining: node.joining,
             };
             (node.id, peer)
         })
@@ -240,6 +242,7 @@ mod tests {
         let peer = |name: &str| Peer {
             name: name.into(),
             peer_urls: vec![format!("http://{name}:2380")],
+            joining: name == "d",
         };
         Membership::new(
             vec![BTreeSet::from([1, 2]), BTreeSet::from([2, 3])],

@@ -117,12 +117,9 @@ impl Corruption {
     }
 
     async fn compare(&self, own: HashKv, applied_index: u64) -> Finding {
-        let others = self.members.all();
-        let others = others
-            .iter()
-            .filter(|member| member.id != self.members.own());
-        let asked = others.map(|member| {
-            let caller = self.peers.caller(member.id, &member.peer);
+        let others = self.members.others();
+        let asked = others.iter().map(|(member, node)| {
+            let caller = self.peers.caller(*member, node);
             let question = peer::HashRequest {
                 revision: own.hash_revision,
                 applied_index,
@@ -133,7 +130,7 @@ impl Corruption {
                 let comparable = answer.ok().filter(|answer| {
                     answer.hashed && answer.compact_revision == own.compact_revision
                 });
-                (member.id, comparable.map(|answer| answer.hash))
+                (*member, comparable.map(|answer| answer.hash))
             }
         });
         let answers = futures::future::join_all(asked).await;

@@ -2,21 +2,28 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mainstay_apply::View;
 use mainstay_lease::Leases;
 use mainstay_proto::peer;
 use openraft::raft::{TransferLeaderRequest, VoteRequest};
 use prost::Message;
+use tokio::time::{Instant, timeout};
 
 use crate::codec::{self, DecodeError};
 use crate::corruption::Hasher;
 use crate::leadership::Leadership;
 use crate::lease;
+use crate::membership::change::Changer;
+use crate::membership::roster;
 use crate::peer::frame::Kind;
 use crate::propose::Proposer;
 use crate::read_index::ReadIndex;
 use crate::types::{AppendRequest, AppendResponse, Raft, TypeConfig};
+
+/// How long one who wants to join waits for the leader to be asked.
+const LATEST_MAX: Duration = Duration::from_secs(2);
 
 /// What a member knows before it takes part: answered to members that are about to form a cluster.
 pub trait Formation: Send + Sync {
@@ -32,6 +39,7 @@ pub struct Handler {
     pub view: View,
     pub formation: Arc<dyn Formation>,
     pub hasher: Arc<Hasher>,
+    pub changer: Arc<Changer>,
     /// Until this member knows that it may take part it gives no vote and takes no entry.
     pub admitted: AtomicBool,
 }
@@ -108,7 +116,37 @@ impl Handler {
                 let question = peer::HashRequest::decode(payload)?;
                 Ok(self.hasher.answer(question).await.encode_to_vec())
             }
+            Kind::Change => {
+                let question = peer::ChangeRequest::decode(payload)?;
+                Ok(self.changer.answer(question).await.encode_to_vec())
+            }
             other => Err(HandleError::Kind(other)),
+        }
+    }
+
+    /// The members, for one who wants to join: a member added a moment ago must be among them even
+    /// if this one has not heard of it yet.
+    pub async fn members(&self, cluster: u64) -> peer::MembersResponse {
+        let latest = async {
+            let index = self.read_index.index(Instant::now() + LATEST_MAX).await;
+            if let Ok(index) = index {
+                self.view.wait_applied(index).await;
+            }
+        };
+        // Without a leader what is known here is the best there is.
+        let _ = timeout(LATEST_MAX, latest).await;
+        let members = roster(&self.view)
+            .into_iter()
+            .map(|member| peer::MemberRow {
+                id: member.id,
+                name: member.name,
+                peer_urls: member.peer_urls,
+                learner: member.learner,
+                votes: member.votes,
+            });
+        peer::MembersResponse {
+            cluster,
+            members: members.collect(),
         }
     }
 
@@ -191,6 +229,11 @@ pub fn failure(kind: Kind, error: &HandleError) -> Option<Vec<u8>> {
             }
             .encode_to_vec(),
         ),
+        Kind::Change => {
+            let mut answer = peer::ChangeResponse::default();
+            answer.set_kind(peer::change_response::Kind::NotLeader);
+            Some(answer.encode_to_vec())
+        }
         Kind::ReadIndex
         | Kind::Forward
         | Kind::LeaseRenew

@@ -16,6 +16,8 @@ use crate::types::Peer;
 
 const FILE: &str = "identity";
 const FORMAT: &str = "mainstay-identity 1";
+/// Beside the identity: the member was removed, and its directory is of no more use.
+const REMOVED: &str = "removed";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -80,6 +82,7 @@ impl InitialCluster {
                     id,
                     name: member.name,
                     peer_urls: member.peer_urls,
+                    joining: false,
                 })
                 .collect(),
         };
@@ -106,15 +109,25 @@ impl InitialCluster {
     }
 }
 
-fn first_eight(digest: &[u8]) -> u64 {
+pub(crate) fn first_eight(digest: &[u8]) -> u64 {
     digest
         .iter()
         .take(8)
         .fold(0, |id, byte| id << 8 | u64::from(*byte))
 }
 
-/// The identity kept in `dir`, if a member has started there before.
-pub fn load(dir: &Path) -> Result<Option<Identity>, IdentityError> {
+/// What `dir` says of the member that has started there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub identity: Identity,
+    /// It was added to a running cluster, so it must never form one.
+    pub joined: bool,
+    /// It was removed from its cluster for good.
+    pub removed: bool,
+}
+
+/// Reads it, if there is one.
+pub fn load(dir: &Path) -> Result<Option<Kept>, IdentityError> {
     let path = dir.join(FILE);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -128,25 +141,50 @@ pub fn load(dir: &Path) -> Result<Option<Identity>, IdentityError> {
         u64::from_str_radix(value, 16).ok()
     };
     match (known, id("member "), id("cluster ")) {
-        (true, Some(member), Some(cluster)) => Ok(Some(Identity { member, cluster })),
+        (true, Some(member), Some(cluster)) => Ok(Some(Kept {
+            identity: Identity { member, cluster },
+            joined: lines.next() == Some("joined"),
+            removed: dir.join(REMOVED).exists(),
+        })),
         _ => Err(IdentityError::Format { path }),
     }
 }
 
 /// Written whole or not at all: a temporary file, synced, renamed, its directory synced.
-pub fn save(dir: &Path, identity: Identity) -> Result<(), IdentityError> {
+pub fn save(dir: &Path, identity: Identity, joined: bool) -> Result<(), IdentityError> {
+    let Identity { member, cluster } = identity;
+    let joined = if joined { "joined\n" } else { "" };
+    let text = format!("{FORMAT}\nmember {member:x}\ncluster {cluster:x}\n{joined}");
+    write(dir, FILE, &text)
+}
+
+/// Takes back what was noted of a member that has not begun.
+pub fn forget(dir: &Path) -> Result<(), IdentityError> {
     let path = dir.join(FILE);
-    let write = || {
-        let temporary = dir.join("identity.tmp");
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(IdentityError::Io { path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Notes for good that the member of `dir` was removed.
+pub fn save_removed(dir: &Path) -> Result<(), IdentityError> {
+    write(dir, REMOVED, "this member was removed from its cluster\n")
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> Result<(), IdentityError> {
+    let path = dir.join(name);
+    let written = || {
+        let temporary = dir.join(format!("{name}.tmp"));
         let mut file = File::create(&temporary)?;
-        writeln!(file, "{FORMAT}")?;
-        writeln!(file, "member {:x}", identity.member)?;
-        writeln!(file, "cluster {:x}", identity.cluster)?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
         File::open(dir)?.sync_all()
     };
-    write().map_err(|source| IdentityError::Io {
+    written().map_err(|source| IdentityError::Io {
         path: path.clone(),
         source,
     })
@@ -163,6 +201,7 @@ mod tests {
             members: vec![Peer {
                 name: "default".into(),
                 peer_urls: vec!["http://localhost:2380".into()],
+                joining: false,
             }],
             token: "etcd-cluster".into(),
         };
@@ -179,8 +218,17 @@ mod tests {
             member: 7,
             cluster: u64::MAX,
         };
-        save(dir.path(), identity).unwrap();
-        assert_eq!(load(dir.path()).unwrap(), Some(identity));
+        for joined in [false, true] {
+            save(dir.path(), identity, joined).unwrap();
+            let kept = Kept {
+                identity,
+                joined,
+                removed: false,
+            };
+            assert_eq!(load(dir.path()).unwrap(), Some(kept));
+        }
+        save_removed(dir.path()).unwrap();
+        assert!(load(dir.path()).unwrap().unwrap().removed);
         fs::write(dir.path().join(FILE), "mainstay-identity 2\n").unwrap();
         assert!(load(dir.path()).is_err());
     }

@@ -8,22 +8,23 @@ use mainstay_apply::{Outcome, View};
 use mainstay_auth::Caller;
 use mainstay_lease::Leases;
 use mainstay_proto::entry::{self, command::Body};
-use mainstay_proto::etcdserverpb;
 use openraft::async_runtime::WatchReceiver;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::corruption::Corruption;
 use crate::leadership::Leadership;
 use crate::lease::{LeaseCalls, LeaseError};
-use crate::membership::Members;
+use crate::membership::change::{ChangeError, Changer};
+use crate::membership::removal::Removal;
+use crate::membership::rules::Change;
+use crate::membership::{Member, is_learner, roster};
 use crate::peers::Peers;
 use crate::propose::{ProposeError, Proposer};
 use crate::read_index::{ReadError, ReadIndex};
 use crate::status::{NodeMetrics, NodeStatus, PeerMetrics};
+use crate::transfer::{Transfer, TransferError};
 use crate::types::Raft;
 
-/// Between two looks at whether a transfer has happened.
-const TRANSFER_POLL: Duration = Duration::from_millis(10);
 /// Pause before this member publishes itself again.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(200);
 
@@ -37,28 +38,20 @@ pub(crate) struct Inner {
     pub term: Arc<AtomicU64>,
     pub raft: Raft,
     pub leadership: Arc<Leadership>,
-    pub members: Arc<Members>,
     pub peers: Arc<Peers>,
     pub proposer: Arc<Proposer>,
     pub read_index: Arc<ReadIndex>,
     pub lease_calls: LeaseCalls,
     pub corruption: Corruption,
+    pub changer: Arc<Changer>,
+    pub transfer: Arc<Transfer>,
+    pub removal: Removal,
     pub view: View,
     pub election_timeout: Duration,
     pub tasks: parking_lot::Mutex<Vec<tokio::task::AbortHandle>>,
     pub stop: tokio_util::sync::CancellationToken,
     #[cfg(feature = "planted-faults")]
     pub skip_read_index: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TransferError {
-    #[error("this member does not lead")]
-    NotLeader,
-    #[error("the target is not a voter of the cluster")]
-    BadTarget,
-    #[error("leadership was not taken over in time")]
-    Timeout,
 }
 
 impl Node {
@@ -84,7 +77,7 @@ impl Node {
     }
 
     pub fn is_learner(&self) -> bool {
-        self.0.members.is_learner(self.0.own)
+        is_learner(&self.0.view, self.0.own)
     }
 
     pub fn leases(&self) -> &Leases {
@@ -137,53 +130,34 @@ impl Node {
     }
 
     /// Every member, sorted by id, with what it has published of itself.
-    pub fn members(&self) -> Vec<etcdserverpb::Member> {
-        self.0
-            .members
-            .all()
-            .into_iter()
-            .map(|member| {
-                let published = self.0.view.attributes(member.id);
-                let (name, client_urls) = published
-                    .map(|attributes| (attributes.name, attributes.client_urls))
-                    .unwrap_or_default();
-                etcdserverpb::Member {
-                    id: member.id,
-                    name,
-                    peer_ur_ls: member.peer.peer_urls,
-                    client_ur_ls: client_urls,
-                    is_learner: member.learner,
-                }
-            })
-            .collect()
+    pub fn members(&self) -> Vec<Member> {
+        roster(&self.0.view)
+    }
+
+    /// Adds, removes, updates or promotes a member, wherever the leader is, and returns once it has
+    /// been applied here.
+    pub async fn change(&self, change: Change, deadline: Instant) -> Result<(), ChangeError> {
+        self.0.changer.change(change, deadline).await
+    }
+
+    /// Returns once this member takes part as what it was added as: a voter votes, a learner is in
+    /// the membership.
+    pub async fn admitted(&self) {
+        let own = self.0.own;
+        let takes_part = |member: &Member| member.id == own && (member.votes || member.learner);
+        let admitted = |view: &View| roster(view).iter().any(takes_part);
+        self.0.view.wait_until(admitted).await;
+    }
+
+    /// Returns once this member is known to have been removed.
+    pub async fn removed(&self) {
+        self.0.removal.known().await;
     }
 
     /// Hands leadership to a voter and waits, at most an election timeout and a half, until it
     /// leads.
     pub async fn move_leader(&self, target: u64) -> Result<(), TransferError> {
-        if self.0.leadership.leading_term().is_none() {
-            return Err(TransferError::NotLeader);
-        }
-        if !self.0.members.is_voter(target) {
-            return Err(TransferError::BadTarget);
-        }
-        if target == self.0.own {
-            return Ok(());
-        }
-        // Before openraft hears of it, so that whatever is accepted is also appended.
-        self.0.leadership.yield_term();
-        let trigger = self.0.raft.trigger();
-        if trigger.transfer_leader(target).await.is_err() {
-            return Err(TransferError::NotLeader);
-        }
-        let deadline = Instant::now() + self.0.election_timeout.mul_f32(1.5);
-        while Instant::now() < deadline {
-            if self.0.leadership.claimed_leader() == Some(target) {
-                return Ok(());
-            }
-            sleep(TRANSFER_POLL).await;
-        }
-        Err(TransferError::Timeout)
+        self.0.transfer.move_to(target).await
     }
 
     /// Seconds the lease has again, 0 if it is gone.
@@ -238,19 +212,7 @@ impl Node {
 
     /// Gives leadership away if this member has it and somebody can take it.
     pub async fn resign(&self) {
-        if !self.is_leader() {
-            return;
-        }
-        let Some(target) = self.best_successor() else {
-            return;
-        };
-        match self.move_leader(target).await {
-            Ok(()) => tracing::info!(
-                to = format!("{target:x}"),
-                "leadership has been handed over"
-            ),
-            Err(error) => tracing::warn!(%error, "leadership could not be handed over"),
-        }
+        self.0.transfer.resign().await;
     }
 
     /// Stops raft and every task of this member. Nothing is lost: what was acknowledged is on disk.
@@ -284,18 +246,5 @@ impl Node {
                 .map(|(id, traffic)| PeerMetrics { id, traffic })
                 .collect(),
         }
-    }
-
-    /// The voter whose log is the furthest.
-    fn best_successor(&self) -> Option<u64> {
-        let metrics = self.0.raft.data_metrics();
-        let metrics = metrics.borrow_watched();
-        let replication = metrics.replication.as_ref()?;
-        replication
-            .iter()
-            .filter(|(id, _)| **id != self.0.own && self.0.members.is_voter(**id))
-            .filter_map(|(id, matched)| Some((matched.as_ref()?.index, *id)))
-            .max()
-            .map(|(_, id)| id)
     }
 }

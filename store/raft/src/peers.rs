@@ -5,48 +5,60 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use crate::membership::removal::Removal;
 use crate::peer::SharedTraffic;
 use crate::peer::call::Caller;
-use crate::peer::dial::{Dialler, Target};
+use crate::peer::dial::{Dialler, Target, Urls};
 use crate::types::Peer;
 
 pub struct Peers {
     dialler: Dialler,
     cluster: u64,
     own: u64,
+    removal: Removal,
     callers: Mutex<HashMap<u64, Caller>>,
 }
 
 impl Peers {
-    pub fn new(dialler: Dialler, cluster: u64, own: u64) -> Peers {
+    pub fn new(dialler: Dialler, cluster: u64, own: u64, removal: Removal) -> Peers {
         Peers {
             dialler,
             cluster,
             own,
+            removal,
             callers: Mutex::new(HashMap::new()),
         }
     }
 
-    /// The kept caller of a member, made anew when its URLs have changed.
+    /// The kept caller of a member; it dials the URLs given last.
     pub fn caller(&self, id: u64, node: &Peer) -> Caller {
         let mut callers = self.callers.lock();
-        let kept = callers.get(&id);
-        if let Some(kept) = kept
-            && kept.target().urls == node.peer_urls
-        {
+        if let Some(kept) = callers.get(&id) {
+            kept.target().urls.set(&node.peer_urls);
             return kept.clone();
         }
-        let traffic = kept.map_or_else(SharedTraffic::default, |kept| kept.traffic().clone());
+        let urls = Urls::default();
+        urls.set(&node.peer_urls);
         let target = Target {
             dialler: self.dialler.clone(),
             cluster: self.cluster,
             from: self.own,
             to: id,
-            urls: node.peer_urls.clone(),
+            urls,
+            removal: self.removal.clone(),
         };
-        let caller = Caller::new(target, traffic);
+        let caller = Caller::new(target, SharedTraffic::default());
         callers.insert(id, caller.clone());
         caller
+    }
+
+    /// Takes over the addresses of the members and forgets who is none any more.
+    pub fn keep(&self, members: &[(u64, Peer)]) {
+        for (id, node) in members {
+            self.caller(*id, node);
+        }
+        let mut callers = self.callers.lock();
+        callers.retain(|id, _| members.iter().any(|(member, _)| member == id));
     }
 
     /// Traffic per member, for the metrics page.

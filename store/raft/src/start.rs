@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bootstrap::{Bootstrap, BootstrapError, Forming};
 use crate::corruption::{Corruption, Hasher};
+use crate::force_new;
 use crate::handler::Handler;
 use crate::identity::{Identity, InitialCluster};
 use crate::keeper;
@@ -23,6 +24,10 @@ use crate::lease::{self, LeaseCalls};
 use crate::log::Log;
 use crate::machine::{CommitObserver, Machine};
 use crate::membership::Members;
+use crate::membership::admission;
+use crate::membership::change::{Changer, Policy};
+use crate::membership::connectivity::{self, Connectivity};
+use crate::membership::removal::Removal;
 use crate::network::Factory;
 use crate::node::{Inner, Node};
 use crate::peer::dial::Dialler;
@@ -32,6 +37,7 @@ use crate::peers::Peers;
 use crate::propose::{self, Proposer};
 use crate::read_index::ReadIndex;
 use crate::snapshot::pins::Pins;
+use crate::transfer::Transfer;
 use crate::types::Raft;
 
 /// Entries in one append; bytes are bounded where the log is read.
@@ -43,6 +49,11 @@ pub struct Settings {
     pub identity: Identity,
     /// Of use only while the log is empty.
     pub initial: InitialCluster,
+    /// The member was added to a running cluster: it waits for its leader and never forms one.
+    pub joined: bool,
+    /// The member becomes a cluster of its own, with the data it has.
+    pub force_new_cluster: bool,
+    pub members: Policy,
     pub heartbeat: Duration,
     pub election_timeout: Duration,
     pub pre_vote: bool,
@@ -68,6 +79,8 @@ pub struct Parts {
     pub peer_listeners: Vec<PeerListener>,
     /// How the other members are reached.
     pub dialler: Dialler,
+    /// Told if this member turns out to have been removed.
+    pub removal: Removal,
     /// Told how long each batch of entries took to apply and commit.
     pub committed: CommitObserver,
     /// Where the current term is kept for who stamps responses.
@@ -78,6 +91,8 @@ pub struct Parts {
 pub enum StartError {
     #[error("raft log: {0}")]
     Log(std::io::Error),
+    #[error("--force-new-cluster: {0}")]
+    ForceNew(std::io::Error),
     #[error("raft settings: {0}")]
     Settings(String),
     #[error("raft did not start: {0}")]
@@ -89,8 +104,17 @@ pub enum StartError {
 /// Starts the member and returns once it takes part in its cluster. It may not have a leader yet.
 pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError> {
     let state = parts.wal.state();
-    let formed = state.last.is_some() || state.vote.is_some() || parts.view.applied_index() > 0;
+    let formed = settings.joined
+        || state.last.is_some()
+        || state.vote.is_some()
+        || parts.view.applied_index() > 0;
     let wal = parts.wal;
+    // Without data there is nothing to save, and a new member begins as any other (etcd).
+    if settings.force_new_cluster && (state.last.is_some() || parts.view.applied_index() > 0) {
+        let own = settings.identity.member;
+        let alone = force_new::stand_alone(&wal, parts.applier.applied(), own).await;
+        alone.map_err(StartError::ForceNew)?;
+    }
     let log = Log::new(wal.clone()).map_err(StartError::Log)?;
     let machine = Machine::new(
         parts.applier,
@@ -105,6 +129,7 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
         machine,
         parts.waiters,
         parts.dialler,
+        parts.removal.clone(),
         &parts.view,
     )
     .await?;
@@ -119,6 +144,7 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
         view: parts.view.clone(),
         formation: forming.clone(),
         hasher: hasher.clone(),
+        changer: core.changer.clone(),
         admitted: AtomicBool::new(formed),
     });
     let stop = CancellationToken::new();
@@ -136,6 +162,11 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
         &parts.leases,
         &parts.term,
     );
+    let own = settings.identity.member;
+    let removed = parts.removal.clone().follow(parts.view.clone(), own);
+    tasks.push(tokio::spawn(removed).abort_handle());
+    let admit = admission::admit(core.changer.clone(), settings.election_timeout);
+    tasks.push(tokio::spawn(admit).abort_handle());
     for listener in parts.peer_listeners {
         tasks.push(tokio::spawn(accept(listener, service.clone())).abort_handle());
     }
@@ -174,10 +205,12 @@ pub async fn start(settings: Settings, parts: Parts) -> Result<Node, StartError>
         },
         raft: core.raft,
         leadership: core.leadership,
-        members: core.members,
         peers: core.peers,
         proposer: core.proposer,
         read_index: core.read_index,
+        changer: core.changer,
+        transfer: core.transfer,
+        removal: parts.removal,
         view: parts.view,
         election_timeout: settings.election_timeout,
         #[cfg(feature = "planted-faults")]
@@ -196,6 +229,8 @@ struct Core {
     members: Arc<Members>,
     read_index: Arc<ReadIndex>,
     proposer: Arc<Proposer>,
+    changer: Arc<Changer>,
+    transfer: Arc<Transfer>,
 }
 
 impl Core {
@@ -205,10 +240,11 @@ impl Core {
         machine: Machine,
         waiters: Waiters,
         dialler: Dialler,
+        removal: Removal,
         view: &View,
     ) -> Result<Core, StartError> {
         let Identity { member, cluster } = settings.identity;
-        let peers = Arc::new(Peers::new(dialler, cluster, member));
+        let peers = Arc::new(Peers::new(dialler, cluster, member, removal));
         let pins = Arc::new(Pins::default());
         let factory = Factory {
             peers: peers.clone(),
@@ -236,6 +272,23 @@ impl Core {
             waiters,
             view: view.clone(),
         }));
+        let transfer = Arc::new(Transfer {
+            raft: raft.clone(),
+            leadership: leadership.clone(),
+            members: members.clone(),
+            election_timeout: settings.election_timeout,
+        });
+        let changer = Arc::new(Changer {
+            policy: settings.members,
+            transfer: transfer.clone(),
+            raft: raft.clone(),
+            leadership: leadership.clone(),
+            members: members.clone(),
+            peers: peers.clone(),
+            view: view.clone(),
+            connectivity: Arc::new(Connectivity::default()),
+            serial: tokio::sync::Mutex::new(()),
+        });
         Ok(Core {
             raft,
             pins,
@@ -244,6 +297,8 @@ impl Core {
             members,
             read_index,
             proposer,
+            changer,
+            transfer,
         })
     }
 
@@ -266,12 +321,15 @@ impl Core {
             self.pins.clone(),
             limits,
         );
+        let connectivity = self.changer.connectivity.clone();
+        let reach = connectivity::watch(connectivity, self.members.clone(), self.peers.clone());
         vec![
             tokio::spawn(self.read_index.clone().run()).abort_handle(),
             tokio::spawn(proposer.run()).abort_handle(),
             tokio::spawn(follow).abort_handle(),
             tokio::spawn(expire).abort_handle(),
             tokio::spawn(keep).abort_handle(),
+            tokio::spawn(reach).abort_handle(),
         ]
     }
 }

@@ -31,6 +31,8 @@ impl fmt::Display for Command {
 pub struct Peer {
     pub name: String,
     pub peer_urls: Vec<String>,
+    /// Added as a voter, and to be one as soon as it has the log. Of no meaning for a voter.
+    pub joining: bool,
 }
 
 openraft::declare_raft_types!(

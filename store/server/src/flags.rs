@@ -9,6 +9,7 @@ mod auth;
 mod check;
 pub mod cluster;
 mod config_file;
+mod discovery;
 mod env;
 mod gates;
 mod go;

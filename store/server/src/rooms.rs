@@ -9,9 +9,7 @@ use mainstay_apply::{Applier, ApplyOptions, View, Waiters};
 use mainstay_auth::Auth;
 use mainstay_lease::{Leases, Options as LeaseOptions};
 use mainstay_mvcc::Store;
-use mainstay_raft::{
-    Dialler, Identity, InitialCluster, KeeperLimits, Peer, PeerListener, identity,
-};
+use mainstay_raft::{Dialler, Identity, InitialCluster, KeeperLimits, PeerListener, Removal};
 use mainstay_wal::Wal;
 use mainstay_watch::{HeaderIds, Hub};
 
@@ -19,8 +17,8 @@ use crate::data_dir::DataDir;
 use crate::disk_observer::WalObserver;
 use crate::listeners::Bound;
 use crate::planted;
+use crate::seat::Taken;
 use crate::settings::Settings;
-use crate::tls::Sides;
 
 /// Entries that may be applied beyond the last flush, for each of `--snapshot-count`: a flush of
 /// RocksDB is dearer than etcd's snapshot record, and a restart applies this many in about a
@@ -33,7 +31,6 @@ const LOG_BYTES_MAX: u64 = 4 * mainstay_wal::SEGMENT_BYTES;
 
 /// What is open, and what raft is to be started with.
 pub struct Rooms {
-    pub identity: Identity,
     pub wal: Wal,
     pub hub: Hub,
     pub leases: Leases,
@@ -44,16 +41,22 @@ pub struct Rooms {
     pub raft_parts: mainstay_raft::Parts,
 }
 
+/// Who the member is, and how it reaches and is reached by others.
+pub struct Ties {
+    pub seat: Taken,
+    pub peer_listeners: Vec<Bound>,
+    pub dialler: Dialler,
+    pub removal: Removal,
+}
+
 /// Opens log, store, watches, leases and apply of the member that `dir` belongs to.
-pub fn open(
-    settings: &Settings,
-    dir: &DataDir,
-    peer_listeners: Vec<Bound>,
-    sides: &Sides,
-) -> Result<Rooms> {
+pub fn open(settings: &Settings, dir: &DataDir, ties: Ties) -> Result<Rooms> {
     let faults = planted::Faults::from_env()?;
-    let initial = initial_cluster(settings);
-    let identity = identify(settings, dir, &initial)?;
+    let Taken {
+        identity,
+        joined,
+        initial,
+    } = ties.seat;
     let disk = Arc::new(mainstay_api::Disk::default());
     let wal = open_wal(settings, dir, &faults, disk.clone())?;
     let mut store_options = mainstay_mvcc::Options::new(&dir.store);
@@ -93,17 +96,15 @@ pub fn open(
         view: view.clone(),
         waiters,
         leases: leases.clone(),
-        peer_listeners: peer_listeners.into_iter().map(peer_listener).collect(),
-        dialler: Dialler {
-            resolver: sides.resolver.clone(),
-            tls: sides.peer.clone(),
-        },
+        peer_listeners: ties.peer_listeners.into_iter().map(peer_listener).collect(),
+        dialler: ties.dialler,
+        removal: ties.removal,
         term,
     };
     let mut raft_settings = raft_settings(settings, dir, identity, initial, store_options);
+    raft_settings.joined = joined;
     faults.plant_raft(&mut raft_settings);
     Ok(Rooms {
-        identity,
         wal,
         hub,
         leases,
@@ -120,16 +121,6 @@ fn peer_listener(bound: Bound) -> PeerListener {
     PeerListener { socket, tls }
 }
 
-/// The identity kept in the directory, or a new one from the initial cluster.
-fn identify(settings: &Settings, dir: &DataDir, initial: &InitialCluster) -> Result<Identity> {
-    if let Some(identity) = identity::load(&dir.member)? {
-        return Ok(identity);
-    }
-    let identity = initial.identity(&settings.name)?;
-    identity::save(&dir.member, identity)?;
-    Ok(identity)
-}
-
 fn raft_settings(
     settings: &Settings,
     dir: &DataDir,
@@ -140,6 +131,9 @@ fn raft_settings(
     mainstay_raft::Settings {
         identity,
         initial,
+        joined: false,
+        force_new_cluster: settings.force_new_cluster,
+        members: settings.members,
         heartbeat: settings.heartbeat,
         election_timeout: settings.election_timeout,
         pre_vote: settings.pre_vote,
@@ -155,20 +149,6 @@ fn raft_settings(
         scratch_dir: dir.transfer.clone(),
         #[cfg(feature = "planted-faults")]
         skip_read_index: false,
-    }
-}
-
-fn initial_cluster(settings: &Settings) -> InitialCluster {
-    InitialCluster {
-        members: settings
-            .initial_cluster
-            .iter()
-            .map(|(name, peer_urls)| Peer {
-                name: name.clone(),
-                peer_urls: peer_urls.clone(),
-            })
-            .collect(),
-        token: settings.initial_cluster_token.clone(),
     }
 }
 

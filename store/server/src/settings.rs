@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mainstay_raft::MemberPolicy;
 use mainstay_transport::{Files, Policy};
 
 /// Defaults that the offline commands share with the flags of a member.
@@ -30,6 +31,15 @@ pub struct Settings {
     /// Names with their peer URLs; of use only while the data directory is empty.
     pub initial_cluster: Vec<(String, Vec<String>)>,
     pub initial_cluster_token: String,
+    /// `--initial-cluster-state=existing`: an empty directory joins a running cluster.
+    pub join: bool,
+    /// Where the initial cluster is to be asked for, if it is not given.
+    pub discovery: Option<Discovery>,
+    pub members: MemberPolicy,
+    /// Offline surgery: the member goes on as a cluster of its own.
+    pub force_new_cluster: bool,
+    /// A file in which an operator says what this member is to be.
+    pub intent_file: Option<PathBuf>,
     pub heartbeat: Duration,
     pub election_timeout: Duration,
     pub pre_vote: bool,
@@ -54,6 +64,35 @@ pub struct Settings {
     /// Test clusters only: the log is not synced, so an acknowledged write may be lost.
     pub unsafe_no_fsync: bool,
     pub log: LogSettings,
+}
+
+/// Who is asked for the initial cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Discovery {
+    /// SRV records of a domain, for a service name that may have a suffix.
+    Srv { domain: String, suffix: String },
+    /// Another cluster that keeps the list of members.
+    Registry(Registry),
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct Registry {
+    pub endpoints: Vec<String>,
+    pub token: String,
+    pub dial_timeout: Duration,
+    pub request_timeout: Duration,
+    /// Name and password.
+    pub login: Option<(String, String)>,
+}
+
+impl std::fmt::Debug for Registry {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry")
+            .field("endpoints", &self.endpoints)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where to listen, and whether TLS is spoken there.

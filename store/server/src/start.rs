@@ -1,114 +1,148 @@
-//! From settings to a running member: opens every room in order, lets clients in once the member
-//! has caught up with what was committed, and closes in the reverse order.
+//! From settings to a member that runs: once, or, with a file that says what the member is to be, as
+//! often as that file changes.
 
-use anyhow::{Context as _, Result};
-use mainstay_mvcc::Store;
-use mainstay_raft::Node;
-use mainstay_wal::Wal;
-use mainstay_watch::Hub;
+use std::path::Path;
+use std::time::Duration;
 
-use crate::data_dir::DataDir;
-use crate::rooms::{self, Rooms};
+use anyhow::{Context as _, Result, bail};
+use mainstay_raft::identity;
+use tokio::time::sleep;
+
+use crate::data_dir::{DataDir, MEMBER};
+use crate::intent::{self, Decision, Intent};
+use crate::member::{self, Ended, Watched};
 use crate::settings::Settings;
-use crate::{
-    cluster_version, compactor, corruption, listeners, logging, notify, open_files, stop, tls,
-};
+use crate::stop::{self, Told};
+use crate::tls::{self, Sides};
+use crate::{gate, listeners, open_files};
+
+/// A cluster that did not take this member in is asked again after this time: an operator may write
+/// the intent first and add the member then.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Runs the member until it is told to stop or can no longer keep its promises.
 pub async fn run(settings: Settings) -> Result<()> {
     open_files::raise();
     tls::check(&settings)?;
+    // Watched from the first moment: joining or forming a cluster may take as long as its operator.
+    let mut told = stop::signals()?;
+    if let Some(file) = settings.intent_file.clone() {
+        let sides = tls::open(&settings)?;
+        return follow(settings, &file, &sides, &mut told).await;
+    }
     let dir = DataDir::open(&settings.data_dir, settings.wal_dir.as_deref())?;
     let sides = tls::open(&settings)?;
-    // Bound before anything slow, so that a port in use is reported at once.
-    let client_listeners = listeners::bind(&settings.listen_client, sides.client.as_ref())?;
-    let peer_listeners = listeners::bind(&settings.listen_peer, sides.peer.as_ref())?;
-    let metrics_listeners = listeners::bind(&settings.listen_metrics, sides.client.as_ref())?;
-    let Rooms {
-        identity,
-        wal,
-        hub,
-        leases,
-        auth,
-        view,
-        disk,
-        raft_settings,
-        raft_parts,
-    } = rooms::open(&settings, &dir, peer_listeners, &sides)?;
-    // Watched from the first moment: forming a cluster may take as long as its operator does.
-    let mut told = stop::signals()?;
-    let node = tokio::select! {
-        started = mainstay_raft::start(raft_settings, raft_parts) => started?,
-        signal = told.recv() => {
-            tracing::info!(signal, "told to stop before the member took part");
-            wal.close();
-            return Ok(());
-        }
-    };
-    let context = mainstay_api::Context::new(mainstay_api::Parts {
-        node: node.clone(),
-        hub: hub.clone(),
-        leases,
-        view: view.clone(),
-        limits: listeners::limits(&settings),
-        quota_bytes: settings.quota_backend_bytes,
-        scratch_dir: dir.transfer.clone(),
-        disk,
-        log_dropped: logging::dropped(),
-        tls: sides.all(),
-        extensive_metrics: settings.metrics_extensive,
-        access: settings.access.clone(),
-        auth,
-        logins: settings.logins.clone(),
-    });
-    let serving = async {
-        // Once its own entry has been applied here, this member has caught up with everything
-        // that was committed before it started; sooner it could show an older state than it once
-        // had shown.
-        let urls = settings.advertise_client_urls.clone();
-        node.publish(settings.name.clone(), urls).await;
-        if settings.corruption.at_start {
-            corruption::at_start(&node).await?;
-        }
-        let clients = listeners::serve(client_listeners, metrics_listeners, &context);
-        let compacting = compactor::run(settings.auto_compaction, node.clone(), view.clone());
-        tokio::spawn(compacting);
-        tokio::spawn(cluster_version::keep(node.clone(), view.clone()));
-        tokio::spawn(corruption::watch(node.clone(), settings.corruption));
-        tracing::info!(
-            member = format!("{:x}", identity.member),
-            cluster = format!("{:x}", identity.cluster),
-            "ready to serve client requests"
-        );
-        notify::ready();
-        clients.run().await.context("client listeners")
-    };
-    let outcome = tokio::select! {
-        ended = serving => ended,
-        reason = node.failed() => Err(anyhow::anyhow!("raft stopped: {reason}")),
-        signal = told.recv() => {
-            tracing::info!(signal, "stopping");
-            Ok(())
-        }
-    };
-    close(&node, &hub, view.store(), wal, outcome.is_ok()).await;
-    drop(dir);
-    outcome
+    match member::run(&settings, dir, &sides, &mut told, None).await? {
+        // A removed member ends like one that was told to (etcd).
+        Ended::Told | Ended::Removed | Ended::Changed => Ok(()),
+        Ended::Refused(reason) => bail!(reason),
+    }
 }
 
-/// Leadership first, then clients, raft, and last the files. After a failure nothing is flushed:
-/// what failed may be the disk.
-async fn close(node: &Node, hub: &Hub, store: Store, wal: Wal, healthy: bool) {
-    if healthy {
-        node.resign().await;
-    }
-    hub.close();
-    node.stop().await;
-    if healthy {
-        let flushed = tokio::task::spawn_blocking(move || store.flush()).await;
-        if let Ok(Err(error)) = flushed {
-            tracing::warn!(%error, "the store was not flushed; the next start applies more");
+/// Does what the file says, once, and waits where it says nothing that can be done.
+async fn follow(mut settings: Settings, file: &Path, sides: &Sides, told: &mut Told) -> Result<()> {
+    loop {
+        let read = intent::read(file);
+        let decision = match &read {
+            Ok(intent) => decide(&settings, intent)?,
+            Err(reason) => Decision::Wait(reason.clone()),
+        };
+        let (Ok(intent), false) = (&read, matches!(decision, Decision::Wait(_))) else {
+            let Decision::Wait(reason) = decision else {
+                continue;
+            };
+            tokio::select! {
+                () = wait(&settings, sides, &reason) => {}
+                () = changed(file, &read) => {}
+                signal = told.recv() => return stopped(signal),
+            }
+            continue;
+        };
+        if decision == Decision::StartOver {
+            start_over(&settings)?;
         }
+        settings.join = matches!(decision, Decision::Join | Decision::StartOver);
+        settings.force_new_cluster = decision == Decision::ForceNew;
+        let dir = DataDir::open(&settings.data_dir, settings.wal_dir.as_deref())?;
+        let watched = Watched {
+            intent: *intent,
+            file: file.to_owned(),
+        };
+        match member::run(&settings, dir, sides, told, Some(&watched)).await? {
+            Ended::Told => return Ok(()),
+            Ended::Removed | Ended::Changed => {}
+            Ended::Refused(reason) => tokio::select! {
+                () = wait(&settings, sides, &reason) => {}
+                () = changed(file, &read) => {}
+                () = sleep(ASK_AGAIN) => {}
+                signal = told.recv() => return stopped(signal),
+            },
+        }
+        return begin_anew();
     }
-    wal.close();
+}
+
+/// Becomes the program once more, under the same process id: whatever of the former life is still
+/// open (connections, files of the store) ends with it, and a supervisor sees nothing.
+fn begin_anew() -> Result<()> {
+    use std::os::unix::process::CommandExt as _;
+    let program = std::env::current_exe().context("this program")?;
+    tracing::info!("beginning anew");
+    let failed = std::process::Command::new(program)
+        .args(std::env::args_os().skip(1))
+        .exec();
+    Err(failed).context("beginning anew")
+}
+
+fn stopped(signal: &str) -> Result<()> {
+    tracing::info!(signal, "told to stop while there was nothing to run");
+    Ok(())
+}
+
+fn decide(settings: &Settings, intent: &Intent) -> Result<Decision> {
+    let member = settings.data_dir.join(MEMBER);
+    let kept = identity::load(&member)?;
+    let incarnation = match intent::incarnation(&member) {
+        Ok(incarnation) => incarnation,
+        Err(reason) => return Ok(Decision::Wait(reason)),
+    };
+    Ok(intent::decide(intent, kept.as_ref(), incarnation))
+}
+
+/// Moves what the former life has left out of the way.
+fn start_over(settings: &Settings) -> Result<()> {
+    let member = settings.data_dir.join(MEMBER);
+    let incarnation = intent::incarnation(&member).map_err(anyhow::Error::msg)?;
+    if let Some(wal) = settings.wal_dir.as_deref().filter(|wal| wal.exists()) {
+        intent::set_aside(wal, incarnation).context("the log's directory")?;
+    }
+    let aside = intent::set_aside(&member, incarnation).context("the member's directory")?;
+    tracing::warn!(aside = %aside.display(), "the data of a former member was set aside");
+    Ok(())
+}
+
+/// Answers probes until it is dropped. A port that is in use now may be free when asked again.
+async fn wait(settings: &Settings, sides: &Sides, reason: &str) {
+    loop {
+        let tls = sides.client.as_ref();
+        let clients = listeners::bind(&settings.listen_client, tls);
+        let metrics = listeners::bind(&settings.listen_metrics, tls);
+        match (clients, metrics) {
+            (Ok(clients), Ok(metrics)) => {
+                let all: Vec<_> = clients.iter().chain(&metrics).collect();
+                gate::answer(&all, reason).await;
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(error = format!("{error:#}"), "probes are not answered");
+            }
+        }
+        sleep(intent::LOOK).await;
+    }
+}
+
+/// Returns once the file says something else than was read.
+async fn changed(file: &Path, before: &Result<Intent, String>) {
+    while intent::read(file) == *before {
+        sleep(intent::LOOK).await;
+    }
 }

@@ -78,6 +78,33 @@ impl Resolver {
         }
     }
 
+    /// Where a service is offered, by its SRV records: hosts without a trailing dot, the most wanted
+    /// first.
+    pub async fn services(&self, name: &str) -> Result<Vec<(String, u16)>, ResolveError> {
+        let found = self.0.srv_lookup(name).await;
+        let found = found.map_err(|error| ResolveError::Lookup {
+            name: name.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let records = found.answers().iter();
+        let mut services: Vec<_> = records
+            .filter_map(|record| match &record.data {
+                RData::SRV(service) => Some(service),
+                _ => None,
+            })
+            .map(|service| {
+                let host = service.target.to_utf8();
+                let host = host.trim_end_matches('.').to_owned();
+                (service.priority, host, service.port)
+            })
+            .collect();
+        services.sort();
+        Ok(services
+            .into_iter()
+            .map(|(_, host, port)| (host, port))
+            .collect())
+    }
+
     /// The names of an address, without a trailing dot; none if it has none.
     pub async fn names_of(&self, address: IpAddr) -> Vec<String> {
         let Ok(found) = self.0.reverse_lookup(address).await else {

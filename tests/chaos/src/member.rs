@@ -60,6 +60,14 @@ impl Member {
         format!("m{}", self.index)
     }
 
+    /// Sets a flag that was given before to another value, for the next start.
+    pub fn set_flag(&mut self, flag: &str, value: &str) {
+        let at = self.arguments.iter().position(|given| given == flag);
+        if let Some(given) = at.and_then(|at| self.arguments.get_mut(at + 1)) {
+            value.clone_into(given);
+        }
+    }
+
     #[must_use]
     pub fn peer_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.peer_port)

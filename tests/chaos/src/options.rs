@@ -9,7 +9,7 @@ use crate::disk;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
-mainstay-chaos <run|planted|malformed|disk-full|snapshot|quorum|bootstrap|check> [flags]
+mainstay-chaos <run|planted|malformed|disk-full|snapshot|quorum|bootstrap|members|check> [flags]
   run          kill, stop and unplug members under load, then judge the history
   planted      faults built into the server must be caught, and only when switched on
   malformed    input that no client sends: an error or a closed connection, no panic
@@ -17,6 +17,7 @@ mainstay-chaos <run|planted|malformed|disk-full|snapshot|quorum|bootstrap|check>
   snapshot     a member behind the log gets a snapshot, and is killed while it does
   quorum       the leader's processor time without a follower, lost leaders, overload
   bootstrap    forming clusters, refusing to, and ending in order
+  members      adding, replacing and removing members under load, and removed ones that come back
   check FILE   judge a history that a failed run has left
 flags:
   --bin PATH          server, else MAINSTAY_BIN, else `mainstay` beside this program

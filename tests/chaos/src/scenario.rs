@@ -4,6 +4,7 @@ pub mod bootstrap;
 pub mod disk_full;
 pub mod faults;
 pub mod malformed;
+pub mod members;
 pub mod planted;
 pub mod quorum;
 pub mod snapshot;
@@ -43,6 +44,7 @@ pub async fn run(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
         "snapshot" => snapshot::run(options, tally).await?,
         "quorum" => quorum::run(options, tally).await?,
         "bootstrap" => bootstrap::run(options, tally).await?,
+        "members" => members::run(options, tally).await?,
         other => bail!("unknown command {other}"),
     }
     if tally.has_passed() && !options.keep {

@@ -170,6 +170,14 @@ impl Cluster {
         }
     }
 
+    /// A place for one more member, which is not started; it is told only its data directory.
+    pub fn seat(&mut self, binary: &Path, name: String, ports: (u16, u16)) {
+        let data = data_dir(&name, self.dir.path());
+        let args = vec![format!("--data-dir={}", data.display())];
+        let peer = Peer::seated(binary, name, ports, args, self.dir.path());
+        self.peers.push(peer);
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }

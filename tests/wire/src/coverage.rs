@@ -57,6 +57,10 @@ impl Coverage {
                 fields!(self, "LeaseTimeToLiveRequest", ask: id keys);
             }
             Request::LeaseLeases => self.hit("LeaseLeasesRequest"),
+            Request::MemberAdd(_) => self.hit("MemberAddRequest"),
+            Request::MemberRemove(_) => self.hit("MemberRemoveRequest"),
+            Request::MemberUpdate(_) => self.hit("MemberUpdateRequest"),
+            Request::MemberPromote(_) => self.hit("MemberPromoteRequest"),
             Request::MemberList(list) => fields!(self, "MemberListRequest", list: linearizable),
             Request::Alarm(alarm) => {
                 fields!(self, "AlarmRequest", alarm: member_id);

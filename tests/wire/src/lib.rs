@@ -21,6 +21,7 @@ pub mod http;
 pub mod json;
 pub mod listed;
 pub mod lock;
+pub mod member;
 pub mod normalise;
 pub mod options;
 pub mod outcome;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use mainstay_wire::options::{Options, USAGE};
 use mainstay_wire::{
-    apiserver, diff, etcdctl, go_client, http, json, lock, rust_client, script, snapshot, tls,
+    apiserver, diff, etcdctl, go_client, http, json, lock, member, rust_client, script, snapshot,
+    tls,
 };
 
 #[tokio::main]
@@ -25,6 +26,7 @@ async fn main() -> ExitCode {
         "go-client" => go_client::run(&options).await,
         "json" => json::run(&options).await,
         "lock" => lock::run(&options).await,
+        "member" => member::run(&options).await,
         "rust-client" => rust_client::run(&options).await,
         "snapshot" => snapshot::run(&options).await,
         "tls" => tls::run(&options).await,

@@ -43,6 +43,20 @@ impl Ids {
         self.members.get(at).map_or(canonical, |member| member.0)
     }
 
+    /// Notes a member that was added; it stands behind the others.
+    pub fn joined(&mut self, real: u64) {
+        self.members.push((real, String::new()));
+    }
+
+    /// URLs as the cluster has them.
+    pub fn real_urls(&self, urls: &[String]) -> Vec<String> {
+        let real = |url: &String| {
+            let known = self.urls.iter().find(|(_, canonical)| canonical == url);
+            known.map_or_else(|| url.clone(), |(real, _)| real.clone())
+        };
+        urls.iter().map(real).collect()
+    }
+
     pub fn member(&self, real: u64) -> u64 {
         let at = self.members.iter().position(|member| member.0 == real);
         at.map_or(real, |at| FIRST_MEMBER + at as u64)
@@ -149,6 +163,13 @@ normalise! {
         it.members.iter_mut().for_each(|member| self::member(member, ids));
         it.members.sort_by_key(|member| member.id);
     }
+    MemberAddResponse |it, ids| {
+        it.member.iter_mut().chain(&mut it.members).for_each(|one| member(one, ids));
+        it.members.sort_by_key(|member| member.id);
+    }
+    MemberRemoveResponse |it, ids| { listed(&mut it.members, ids); }
+    MemberUpdateResponse |it, ids| { listed(&mut it.members, ids); }
+    MemberPromoteResponse |it, ids| { listed(&mut it.members, ids); }
     AlarmResponse |it, ids| {
         it.alarms.iter_mut().for_each(|alarm| alarm.member_id = ids.member(alarm.member_id));
         it.alarms.sort_by_key(|alarm| (alarm.member_id, alarm.alarm));
@@ -160,12 +181,18 @@ normalise! {
     DowngradeResponse |_it, _ids| {}
 }
 
+fn listed(members: &mut [pb::Member], ids: &Ids) {
+    members.iter_mut().for_each(|one| member(one, ids));
+    members.sort_by_key(|member| member.id);
+}
+
 fn member(member: &mut pb::Member, ids: &Ids) {
     member.id = ids.member(member.id);
     for url in member.peer_ur_ls.iter_mut().chain(&mut member.client_ur_ls) {
         *url = ids.text(url);
     }
-    if let Some(at) = ids.members.iter().position(|known| known.1 == member.name) {
+    let named = |known: &(u64, String)| known.1 == member.name && !member.name.is_empty();
+    if let Some(at) = ids.members.iter().position(named) {
         member.name = format!("member-{at}");
     }
 }

@@ -19,6 +19,7 @@ pub struct Peer {
     pub secure: bool,
     binary: PathBuf,
     args: Vec<String>,
+    environment: Vec<(String, String)>,
     log: PathBuf,
     child: Option<Child>,
 }
@@ -32,8 +33,21 @@ impl Peer {
         args: Vec<String>,
         dir: &Path,
     ) -> Result<Self> {
+        let mut peer = Self::seated(binary, name, ports, args, dir);
+        peer.restart()?;
+        Ok(peer)
+    }
+
+    /// The same without starting it.
+    pub fn seated(
+        binary: &Path,
+        name: String,
+        ports: (u16, u16),
+        args: Vec<String>,
+        dir: &Path,
+    ) -> Self {
         let log = dir.join(format!("{name}.log"));
-        let mut peer = Self {
+        Self {
             name,
             client_port: ports.0,
             peer_port: ports.1,
@@ -42,11 +56,29 @@ impl Peer {
                 .any(|arg| arg.starts_with("--listen-client-urls=https")),
             binary: binary.to_owned(),
             args,
+            environment: Vec::new(),
             log,
             child: None,
-        };
-        peer.restart()?;
-        Ok(peer)
+        }
+    }
+
+    /// Variables for the next start, beside the flags.
+    pub fn set_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        self.environment = variables.into_iter().collect();
+    }
+
+    /// Flags for the next start; a flag that is given already gets the new value.
+    pub fn set_flags(&mut self, flags: impl IntoIterator<Item = String>) {
+        for flag in flags {
+            let name = flag.split('=').next().unwrap_or_default().to_owned();
+            self.drop_flag(&name);
+            self.args.push(flag);
+        }
+    }
+
+    pub fn drop_flag(&mut self, name: &str) {
+        self.args
+            .retain(|given| given.split('=').next() != Some(name));
     }
 
     /// Starts the process again with the same arguments; the previous one must have ended.
@@ -63,6 +95,7 @@ impl Peer {
         }
         command
             .args(&self.args)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors);

@@ -59,6 +59,10 @@ async fn send(target: &Target, op: &Op, ids: &mut Ids) -> Outcome {
         }
         Request::Compact(compact) => finish(to.kv.compact(wrap(*compact, with)).await, ids),
         Request::MemberList(list) => finish(to.cluster.member_list(wrap(*list, with)).await, ids),
+        Request::MemberAdd(_)
+        | Request::MemberRemove(_)
+        | Request::MemberUpdate(_)
+        | Request::MemberPromote(_) => cluster(&mut to.cluster, ids, op).await,
         Request::Raw { path, body } => match raw::call(to.channel, path, body.clone()).await {
             // Other answers hold ids, which bytes cannot be freed of.
             Ok(answer) if path.starts_with("/grpc.health") => {
@@ -77,6 +81,48 @@ async fn send(target: &Target, op: &Op, ids: &mut Ids) -> Outcome {
         | Request::LeaseTimeToLive(_)
         | Request::LeaseLeases => lease(&mut to.lease, ids, op).await,
         _ => maintenance(&mut to.maintenance, ids, op).await,
+    }
+}
+
+/// Changes of the members. One that is added has its place among the ids from then on.
+async fn cluster(
+    to: &mut pb::cluster_client::ClusterClient<tonic::transport::Channel>,
+    ids: &mut Ids,
+    op: &Op,
+) -> Outcome {
+    let with = op.metadata;
+    match &op.request {
+        Request::MemberAdd(add) => {
+            let add = pb::MemberAddRequest {
+                peer_ur_ls: ids.real_urls(&add.peer_ur_ls),
+                is_learner: add.is_learner,
+            };
+            let answer = to.member_add(wrap(add, with)).await;
+            if let Ok(answer) = &answer
+                && let Some(member) = &answer.get_ref().member
+            {
+                ids.joined(member.id);
+            }
+            finish(answer, ids)
+        }
+        Request::MemberRemove(remove) => {
+            let id = ids.real_member(remove.id);
+            let remove = pb::MemberRemoveRequest { id };
+            finish(to.member_remove(wrap(remove, with)).await, ids)
+        }
+        Request::MemberUpdate(update) => {
+            let update = pb::MemberUpdateRequest {
+                id: ids.real_member(update.id),
+                peer_ur_ls: ids.real_urls(&update.peer_ur_ls),
+            };
+            finish(to.member_update(wrap(update, with)).await, ids)
+        }
+        Request::MemberPromote(promote) => {
+            let id = ids.real_member(promote.id);
+            let promote = pb::MemberPromoteRequest { id };
+            finish(to.member_promote(wrap(promote, with)).await, ids)
+        }
+        _ => Outcome::plain("no change of the members"),
     }
 }
 

@@ -20,6 +20,11 @@ pub enum Request {
     LeaseTimeToLive(pb::LeaseTimeToLiveRequest),
     LeaseLeases,
     MemberList(pb::MemberListRequest),
+    /// URLs may be canonical, as `peer-url-1`.
+    MemberAdd(pb::MemberAddRequest),
+    MemberRemove(pb::MemberRemoveRequest),
+    MemberUpdate(pb::MemberUpdateRequest),
+    MemberPromote(pb::MemberPromoteRequest),
     Alarm(pb::AlarmRequest),
     Status,
     Defragment,

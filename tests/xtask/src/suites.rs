@@ -98,6 +98,10 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("lock", 4)
     },
     Suite {
+        steps: &[wire(&["member"])],
+        ..beside_peers("member", 5)
+    },
+    Suite {
         steps: &[wire(&["go-client"])],
         ..beside_peers("go-client", 4)
     },
@@ -141,6 +145,10 @@ pub const SUITES: &[Suite] = &[
     Suite {
         steps: &[chaos(&["bootstrap"])],
         ..beside_peers("bootstrap", 5)
+    },
+    Suite {
+        steps: &[chaos(&["members"])],
+        ..beside_peers("members", 5)
     },
     Suite {
         steps: &[chaos(&["quorum"])],

@@ -1,7 +1,7 @@
 //! What each failure of the other rooms becomes for a client.
 
 use mainstay_apply::ApplyError;
-use mainstay_raft::{LeaseError, ProposeError, ReadError, TransferError};
+use mainstay_raft::{ChangeError, LeaseError, ProposeError, ReadError, Refusal, TransferError};
 
 use super::Error;
 
@@ -106,6 +106,25 @@ impl From<TransferError> for Error {
             TransferError::NotLeader => Error::NotLeader,
             TransferError::BadTarget => Error::BadLeaderTransferee,
             TransferError::Timeout => Error::TimeoutLeaderTransfer,
+        }
+    }
+}
+
+impl From<ChangeError> for Error {
+    fn from(error: ChangeError) -> Error {
+        match error {
+            ChangeError::Timeout => Error::Timeout,
+            ChangeError::Refused(refusal) => match refusal {
+                // Who was removed is not found (etcd).
+                Refusal::NotFound | Refusal::IdRemoved => Error::MemberNotFound,
+                Refusal::IdExists => Error::MemberExists,
+                Refusal::UrlExists => Error::PeerUrlExists,
+                Refusal::NotLearner => Error::MemberNotLearner,
+                Refusal::NotReady => Error::LearnerNotReady,
+                Refusal::TooManyLearners => Error::TooManyLearners,
+                Refusal::NotEnoughStarted => Error::NotEnoughStarted,
+                Refusal::Unhealthy => Error::Unhealthy,
+            },
         }
     }
 }

@@ -284,23 +284,14 @@ fn everything_survives_a_restart() {
     world.ok(Body::ClusterVersion(ClusterVersion {
         version: "3.7.0".into(),
     }));
-    world.index += 1;
-    let membership = EntryPayload::Membership(Bytes::from("members"));
-    let entry = AppliedEntry {
-        term: world.term,
-        index: world.index,
-        payload: membership,
-    };
-    world.applier.apply(&[entry]).expect("a membership");
+    world.members(&[4, 5]);
     let before = world.applier.applied().clone();
     let records = world.records();
 
     let mut world = world.reopen(-1);
     assert_eq!(*world.applier.applied(), before);
-    assert_eq!(
-        before.membership.as_ref().map(|m| m.1.as_ref()),
-        Some(&b"members"[..])
-    );
+    assert!(before.membership.is_some());
+    assert_eq!(world.view.membership().nodes.len(), 2);
     assert_eq!(world.records(), records);
     assert_eq!(
         world.view.attributes(4),
@@ -310,6 +301,30 @@ fn everything_survives_a_restart() {
     assert_eq!(world.view.applied_index(), before.index());
     assert_eq!(world.leases.keys(8), Some(vec![Bytes::from("a")]));
     assert_eq!(world.ok(revoke(8, 0)), Outcome::LeaseRevoke { revision: 3 });
+}
+
+#[test]
+fn a_member_that_leaves_is_gone_for_good() {
+    let mut world = World::new(-1);
+    let published = |member| {
+        Body::Publish(Publish {
+            member,
+            name: format!("m{member}"),
+            client_urls: vec![],
+        })
+    };
+    world.members(&[4, 5, 6]);
+    world.ok(published(5));
+    world.ok(published(6));
+    world.members(&[4, 6]);
+    assert!(world.view.is_removed(5) && !world.view.is_removed(6));
+    assert_eq!(world.view.attributes(5), None);
+    // What it sent before it was removed arrives after.
+    world.ok(published(5));
+    let world = world.reopen(-1);
+    assert!(world.view.is_removed(5) && !world.view.is_removed(4));
+    assert_eq!(world.view.attributes(5), None);
+    assert_eq!(world.view.attributes(6).map(|a| a.name), Some("m6".into()));
 }
 
 #[test]

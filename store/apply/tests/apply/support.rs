@@ -19,8 +19,10 @@ use mainstay_proto::{
         request_op::Request,
     },
     mvccpb::KeyValue,
+    peer,
 };
 use mainstay_watch::{HeaderIds, Hub, Options, Reasons};
+use prost::Message;
 
 pub const MEMBER: u64 = 7;
 
@@ -156,6 +158,25 @@ impl World {
 
     pub fn ok(&mut self, body: Body) -> Outcome {
         self.apply(body).expect("not refused")
+    }
+
+    /// Applies a membership of these voters.
+    pub fn members(&mut self, ids: &[u64]) {
+        let node = |id: &u64| peer::Node {
+            id: *id,
+            ..peer::Node::default()
+        };
+        let membership = peer::Membership {
+            configs: vec![peer::Voters { ids: ids.to_vec() }],
+            nodes: ids.iter().map(node).collect(),
+        };
+        self.index += 1;
+        let entry = AppliedEntry {
+            term: self.term,
+            index: self.index,
+            payload: EntryPayload::Membership(membership.encode_to_vec().into()),
+        };
+        self.applier.apply(&[entry]).expect("a membership");
     }
 
     pub fn refused(&mut self, body: Body) -> ApplyError {

@@ -2,16 +2,22 @@
 //! names, timeouts and TLS are treated in one place.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
+use mainstay_proto::peer;
 use mainstay_transport::{Resolver, Tls};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use parking_lot::Mutex;
+use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
 
 use super::PeerError;
-use super::frame::{self, Lane, Preamble};
+use super::frame::{self, Kind, Lane, Preamble};
+use crate::membership::removal::Removal;
 
 /// Longest wait for one address to accept.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -34,7 +40,27 @@ pub struct Target {
     pub cluster: u64,
     pub from: u64,
     pub to: u64,
-    pub urls: Vec<String>,
+    pub urls: Urls,
+    /// Told if the other side says that this member was removed.
+    pub removal: Removal,
+}
+
+/// The peer URLs of a member as they are now: whoever holds them dials the new ones once the member
+/// has been updated.
+#[derive(Clone, Debug, Default)]
+pub struct Urls(Arc<Mutex<Vec<String>>>);
+
+impl Urls {
+    pub fn set(&self, urls: &[String]) {
+        let mut kept = self.0.lock();
+        if *kept != urls {
+            *kept = urls.to_vec();
+        }
+    }
+
+    pub fn get(&self) -> Vec<String> {
+        self.0.lock().clone()
+    }
 }
 
 /// The two directions of a connection, whatever carries it.
@@ -49,8 +75,8 @@ pub struct Connection {
 /// Tries the member's URLs in order and returns the first that answers with the right preamble.
 pub async fn dial(target: &Target, lane: Lane) -> Result<Connection, PeerError> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no peer url");
-    for url in &target.urls {
-        match timeout(CONNECT_TIMEOUT, dial_url(target, url, lane)).await {
+    for url in target.urls.get() {
+        match timeout(CONNECT_TIMEOUT, dial_url(target, &url, lane)).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => last = error,
             Err(_) => last = io::ErrorKind::TimedOut.into(),
@@ -73,6 +99,12 @@ async fn dial_url(target: &Target, url: &str, lane: Lane) -> io::Result<Connecti
     };
     frame::write_preamble(&mut writer, &preamble).await?;
     let answer = frame::read_preamble(&mut reader).await?;
+    if answer.lane == Lane::Removed && answer.cluster == target.cluster {
+        target.removal.told();
+        return Err(io::Error::other(
+            "this member has been permanently removed from the cluster",
+        ));
+    }
     if answer.cluster != target.cluster || answer.from != target.to {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
@@ -83,6 +115,27 @@ async fn dial_url(target: &Target, url: &str, lane: Lane) -> io::Result<Connecti
         ));
     }
     Ok(Connection { reader, writer })
+}
+
+/// Asks whoever listens at the URL which cluster it is of and who its members are.
+pub async fn inquire(dialler: &Dialler, url: &str) -> io::Result<peer::MembersResponse> {
+    let (reader, mut writer) = open(dialler, &address_of(url)?).await?;
+    let mut reader = BufReader::with_capacity(READ_BUFFER_BYTES, reader);
+    let nobody = Preamble {
+        lane: Lane::Inquiry,
+        cluster: 0,
+        from: 0,
+        to: 0,
+    };
+    frame::write_preamble(&mut writer, &nobody).await?;
+    frame::read_preamble(&mut reader).await?;
+    let mut question = BytesMut::new();
+    frame::put_frame(&mut question, Kind::Members, 0, &peer::MembersRequest {});
+    writer.write_all(&question).await?;
+    writer.flush().await?;
+    let answer = frame::read_frame(&mut reader).await?;
+    let answer = answer.ok_or(io::ErrorKind::UnexpectedEof)?;
+    peer::MembersResponse::decode(answer.payload).map_err(io::Error::other)
 }
 
 async fn open(dialler: &Dialler, address: &Address) -> io::Result<(Incoming, Outgoing)> {

@@ -34,6 +34,10 @@ pub enum Lane {
     Append = 2,
     /// One snapshot.
     Snapshot = 3,
+    /// A question of one who is about to join: it names no cluster and no member.
+    Inquiry = 4,
+    /// Only as an answer: whoever dialled has been removed from the cluster for good.
+    Removed = 5,
 }
 
 impl Lane {
@@ -42,6 +46,8 @@ impl Lane {
             1 => Some(Lane::Control),
             2 => Some(Lane::Append),
             3 => Some(Lane::Snapshot),
+            4 => Some(Lane::Inquiry),
+            5 => Some(Lane::Removed),
             _ => None,
         }
     }
@@ -72,13 +78,15 @@ pub enum Kind {
     SnapshotChunk = 12,
     SnapshotEnd = 13,
     MoveLeader = 14,
-    Hash = 30,
+    Change = 15,
+    Members = 16,
+    Hash = 17,
 }
 
 impl Kind {
     pub fn from_byte(byte: u8) -> Option<Kind> {
         use Kind::*;
-        const ALL: [Kind; 15] = [
+        const ALL: [Kind; 17] = [
             Append,
             Vote,
             PreVote,
@@ -93,6 +101,8 @@ impl Kind {
             SnapshotChunk,
             SnapshotEnd,
             MoveLeader,
+            Change,
+            Members,
             Hash,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == byte)

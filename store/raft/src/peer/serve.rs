@@ -74,14 +74,26 @@ where
             return;
         }
     };
+    let removed = |from| service.handler.view.is_removed(from);
+    let gone = preamble.cluster == service.cluster && removed(preamble.from);
     let own = Preamble {
-        lane: preamble.lane,
+        lane: if gone { Lane::Removed } else { preamble.lane },
         cluster: service.cluster,
         from: service.own,
         to: preamble.from,
     };
     if write_preamble(&mut writer, &own).await.is_err() {
         return;
+    }
+    if gone {
+        let member = format!("{:x}", preamble.from);
+        tracing::info!(from, member, "turned away a member that was removed");
+        // It reads the preamble and hangs up.
+        let _ = writer.shutdown().await;
+        return;
+    }
+    if preamble.lane == Lane::Inquiry {
+        return inquiry(&service, reader, writer).await;
     }
     if preamble.cluster != service.cluster || preamble.to != service.own {
         tracing::warn!(
@@ -93,7 +105,7 @@ where
         return;
     }
     match preamble.lane {
-        Lane::Control => questions(&service, reader, writer).await,
+        Lane::Control => questions(&service, preamble.from, reader, writer).await,
         Lane::Append => appends(&service, reader, writer).await,
         Lane::Snapshot if service.handler.is_admitted() => {
             let raft = &service.handler.raft;
@@ -102,7 +114,28 @@ where
                 tracing::warn!(from, %error, "snapshot connection broke");
             }
         }
-        Lane::Snapshot => {}
+        Lane::Snapshot | Lane::Inquiry | Lane::Removed => {}
+    }
+}
+
+/// One question of one who wants to join, then the end.
+async fn inquiry<R, W>(service: &Arc<Service>, mut reader: R, mut writer: W)
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let question = timeout(PREAMBLE_TIMEOUT, read_frame(&mut reader)).await;
+    let Ok(Ok(Some(frame))) = question else {
+        return;
+    };
+    if frame.kind != Kind::Members {
+        return;
+    }
+    let answer = service.handler.members(service.cluster).await;
+    let mut out = BytesMut::new();
+    put_answer(&mut out, Kind::Members, frame.id, &answer.encode_to_vec());
+    if writer.write_all(&out).await.is_ok() {
+        let _ = writer.shutdown().await;
     }
 }
 
@@ -114,7 +147,7 @@ fn put_answer(out: &mut BytesMut, kind: Kind, id: u64, answer: &[u8]) {
     out.put_slice(answer);
 }
 
-async fn questions<R, W>(service: &Arc<Service>, mut reader: R, mut writer: W)
+async fn questions<R, W>(service: &Arc<Service>, from: u64, mut reader: R, mut writer: W)
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
@@ -124,6 +157,10 @@ where
     let handler = service.handler.clone();
     let read = async move {
         while let Ok(Some(Frame { kind, id, payload })) = read_frame(&mut reader).await {
+            // Removed meanwhile: when it dials again it is told so.
+            if handler.view.is_removed(from) {
+                return;
+            }
             let Ok(permit) = limit.clone().acquire_owned().await else {
                 return;
             };

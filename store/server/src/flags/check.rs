@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mainstay_raft::MemberPolicy;
+
 use super::gates::{self, Gates};
 use super::values::Values;
-use super::{Refusal, access, auth, cluster, go, tls, urls};
+use super::{Refusal, access, auth, cluster, discovery, go, tls, urls};
 use crate::settings::{
     AutoCompaction, CorruptionChecks, Keepalive, LogOutput, LogSettings, Settings,
 };
@@ -31,7 +33,7 @@ pub fn settings(mut values: Values) -> Result<Settings, Refusal> {
     let (heartbeat, election_timeout) = timing(&values)?;
     let name = values.text("name").to_owned();
     let data_dir = data_dir(&values, &name);
-    state(&values, &data_dir)?;
+    let join = state(&values)?;
     let listen_client = urls::listeners(&values, "listen-client-urls")?;
     let listen_peer = urls::listeners(&values, "listen-peer-urls")?;
     let listen_metrics = urls::listeners(&values, "listen-metrics-urls")?;
@@ -46,6 +48,16 @@ pub fn settings(mut values: Values) -> Result<Settings, Refusal> {
         advertise_client_urls: urls::list(&values, "advertise-client-urls")?,
         initial_cluster: cluster::members(&values)?,
         initial_cluster_token: values.text("initial-cluster-token").to_owned(),
+        join,
+        discovery: discovery::read(&values)?,
+        force_new_cluster: values.boolean("force-new-cluster"),
+        intent_file: Some(values.text("membership-intent-file"))
+            .filter(|file| !file.is_empty())
+            .map(PathBuf::from),
+        members: MemberPolicy {
+            strict: values.boolean("strict-reconfig-check"),
+            learners_max: usize::try_from(values.integer("max-learners")).unwrap_or(0),
+        },
         wal_dir: Some(values.text("wal-dir"))
             .filter(|dir| !dir.is_empty())
             .map(PathBuf::from),
@@ -108,15 +120,12 @@ fn data_dir(values: &Values, name: &str) -> PathBuf {
     }
 }
 
-/// A member that is to join needs a cluster that takes it in, which cannot be asked for yet; one
-/// that has been started before is what it is, whatever the flag says.
-fn state(values: &Values, data_dir: &std::path::Path) -> Result<(), Refusal> {
+/// Whether an empty directory joins a running cluster. One that has been started before is what it
+/// is, whatever the flag says.
+fn state(values: &Values) -> Result<bool, Refusal> {
     match values.text("initial-cluster-state") {
-        "new" => Ok(()),
-        "existing" if data_dir.join("member").exists() => Ok(()),
-        "existing" => Err(Refusal::new(
-            "--initial-cluster-state=existing is refused: joining a cluster is not there yet",
-        )),
+        "new" => Ok(false),
+        "existing" => Ok(true),
         other => Err(Refusal::new(format!(
             "invalid value {other:?} for flag -initial-cluster-state: must be new or existing"
         ))),
@@ -272,6 +281,8 @@ mod tests {
         assert_eq!(settings.max_concurrent_streams, u32::MAX);
         assert_eq!(settings.auto_compaction, AutoCompaction::Off);
         assert_eq!(settings.log.outputs, [LogOutput::Stderr]);
+        assert!(!settings.join && settings.members.strict);
+        assert_eq!(settings.members.learners_max, 1);
     }
 
     #[test]
@@ -291,14 +302,9 @@ mod tests {
         assert!(refused(&["--listen-peer-urls=http://host:1"]).contains("expected IP in URL"));
         assert!(refused(&["--auto-compaction-mode=x"]).contains("unknown auto-compaction-mode"));
         assert!(refused(&["--initial-cluster-state=x"]).contains("initial-cluster-state"));
-        let joining = [
-            "--initial-cluster-state=existing",
-            "--data-dir=/nonexistent/x",
-        ];
-        assert!(refused(&joining).contains("not there yet"));
         assert!(refused(&["--max-request-bytes=70000000"]).contains("at most"));
         assert!(refused(&["--log-level=loud"]).contains("-log-level"));
-        assert!(refused(&["--discovery-srv=x"]).starts_with("--discovery-srv is refused"));
+        assert!(refused(&["--discovery-cert=x"]).starts_with("--discovery-cert is refused"));
     }
 
     #[test]

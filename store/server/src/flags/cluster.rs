@@ -11,6 +11,7 @@ pub type Members = Vec<(String, Vec<String>)>;
 pub fn members(values: &Values) -> Result<Members, Refusal> {
     let name = values.text("name");
     let advertised = urls::list(values, "initial-advertise-peer-urls")?;
+    // With discovery this member is all that is known until it has been asked for.
     if !values.is_set("initial-cluster") {
         return Ok(vec![(name.to_owned(), advertised)]);
     }
@@ -40,7 +41,8 @@ pub fn listed(name: &str, given: &str, advertised: &[String]) -> Result<Members,
     Ok(members)
 }
 
-fn parse(given: &str) -> Result<Members, String> {
+/// Reads a list as `--initial-cluster` has it.
+pub fn parse(given: &str) -> Result<Members, String> {
     let mut members = Members::new();
     for entry in given
         .split(',')

@@ -39,7 +39,7 @@ pub fn find(name: &str) -> Option<&'static Flag> {
 use Kind::{Anything, Bool, Duration, Int, Text, Uint};
 use Status::{Ignored, Used};
 
-const DISCOVERY: Status = Status::Refused("discovery is not there yet");
+const DISCOVERY: Status = Status::Refused("a discovery service over TLS is not reached yet");
 const LATER: Status = Status::Refused("it is not there yet");
 
 const fn flag(name: &'static str, default: &'static str, kind: Kind, status: Status) -> Flag {
@@ -90,10 +90,10 @@ pub const FLAGS: &[Flag] = &[
     flag("initial-cluster-state", "new", Text, Used),
     flag("initial-cluster-token", "etcd-cluster", Text, Used),
     flag("advertise-client-urls", "http://localhost:2379", Text, Used),
-    flag("discovery-token", "", Text, DISCOVERY),
-    flag("discovery-endpoints", "", Text, DISCOVERY),
-    flag("discovery-dial-timeout", "2s", Duration, Ignored),
-    flag("discovery-request-timeout", "5s", Duration, Ignored),
+    flag("discovery-token", "", Text, Used),
+    flag("discovery-endpoints", "", Text, Used),
+    flag("discovery-dial-timeout", "2s", Duration, Used),
+    flag("discovery-request-timeout", "5s", Duration, Used),
     flag("discovery-keepalive-time", "2s", Duration, Ignored),
     flag("discovery-keepalive-timeout", "6s", Duration, Ignored),
     flag("discovery-insecure-transport", "true", Bool, Ignored),
@@ -101,12 +101,12 @@ pub const FLAGS: &[Flag] = &[
     flag("discovery-cert", "", Text, DISCOVERY),
     flag("discovery-key", "", Text, DISCOVERY),
     flag("discovery-cacert", "", Text, DISCOVERY),
-    flag("discovery-user", "", Text, DISCOVERY),
-    flag("discovery-password", "", Text, DISCOVERY),
+    flag("discovery-user", "", Text, Used),
+    flag("discovery-password", "", Text, Used),
     flag("discovery-fallback", "exit", Text, Ignored),
-    flag("discovery-srv", "", Text, DISCOVERY),
-    flag("discovery-srv-name", "", Text, DISCOVERY),
-    flag("strict-reconfig-check", "true", Bool, Ignored),
+    flag("discovery-srv", "", Text, Used),
+    flag("discovery-srv-name", "", Text, Used),
+    flag("strict-reconfig-check", "true", Bool, Used),
     flag("pre-vote", "true", Bool, Used),
     flag("auto-compaction-retention", "0", Text, Used),
     flag("auto-compaction-mode", "periodic", Text, Used),
@@ -169,14 +169,16 @@ pub const FLAGS: &[Flag] = &[
     flag("compaction-sleep-interval", "0s", Duration, Ignored),
     flag("watch-progress-notify-interval", "0s", Duration, Used),
     flag("bootstrap-defrag-threshold-megabytes", "0", Uint, Ignored),
-    flag("max-learners", "1", Int, Ignored),
+    flag("max-learners", "1", Int, Used),
     flag("downgrade-check-time", "5s", Duration, Ignored),
     flag("snapshot-catchup-entries", "5000", Uint, Used),
     // Unsafe.
-    flag("force-new-cluster", "false", Bool, LATER),
+    flag("force-new-cluster", "false", Bool, Used),
     flag("unsafe-no-fsync", "false", Bool, Used),
     // Other.
     flag("config-file", "", Text, Used),
+    // Not etcd's.
+    flag("membership-intent-file", "", Text, Used),
     // etcd takes these and does nothing either.
     flag("cluster-active-size", "", Anything, Ignored),
     flag("cluster-remove-delay", "", Anything, Ignored),

@@ -115,14 +115,17 @@ mod tests {
 
     #[test]
     fn what_would_be_a_lie_is_refused() {
-        for (name, value) in [("discovery-srv", "x"), ("force-new-cluster", "true")] {
+        for (name, value) in [
+            ("discovery-cert", "x"),
+            ("listen-client-http-urls", "http://a:1"),
+        ] {
             let refusal = judged(name, value).unwrap_err();
             assert!(
                 refusal.starts_with(&format!("--{name} is refused")),
                 "{refusal}"
             );
         }
-        assert_eq!(judged("force-new-cluster", "0"), Ok(vec![]));
+        assert_eq!(judged("force-new-cluster", "true"), Ok(vec![]));
         assert_eq!(judged("cert-file", "/x"), Ok(vec![]));
     }
 

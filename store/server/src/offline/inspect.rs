@@ -360,9 +360,14 @@ fn members<W: Write>(asked: &Log, out: &mut Out<W>) -> Result<()> {
     let (member, _lock) = enter(&asked.directory)?;
     match mainstay_raft::identity::load(&member) {
         Ok(Some(own)) => {
-            let (own, cluster) = (own.member, own.cluster);
+            let fate = if own.removed {
+                ", removed from it for good"
+            } else {
+                ""
+            };
+            let (own, cluster) = (own.identity.member, own.identity.cluster);
             out.line(format_args!(
-                "this is member {own:x} of cluster {cluster:x}"
+                "this is member {own:x} of cluster {cluster:x}{fate}"
             ))?;
         }
         Ok(None) => out.line("this member has no identity yet")?,

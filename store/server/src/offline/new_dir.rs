@@ -32,7 +32,11 @@ impl NewDir {
         let initial = InitialCluster {
             members: members
                 .into_iter()
-                .map(|(name, peer_urls)| Peer { name, peer_urls })
+                .map(|(name, peer_urls)| Peer {
+                    name,
+                    peer_urls,
+                    joining: false,
+                })
                 .collect(),
             token: new.initial_cluster_token.clone(),
         };
@@ -70,7 +74,7 @@ impl NewDir {
 
     /// Gives the directory its name once everything in it is on the disk.
     pub fn finish(mut self) -> Result<()> {
-        identity::save(&self.member(), self.identity)?;
+        identity::save(&self.member(), self.identity, false)?;
         for dir in [self.store(), self.member(), self.building.clone()] {
             sync(&dir)?;
         }
@@ -162,7 +166,7 @@ mod tests {
         let identity = whole.identity();
         whole.finish().unwrap();
         let kept = identity::load(&target.join("member")).unwrap();
-        assert_eq!(kept, Some(identity));
+        assert_eq!(kept.map(|kept| kept.identity), Some(identity));
         let again = NewDir::begin(&new(&target)).map(drop).unwrap_err();
         assert!(again.to_string().contains("not empty"), "{again}");
     }

@@ -9,6 +9,7 @@ use crate::services::maintenance::alarm_name;
 pub fn write(context: &Context, text: &mut Text) {
     leadership(context, text);
     proposals(context, text);
+    promotions(context, text);
     identity(context, text);
     health(context, text);
 }
@@ -67,6 +68,26 @@ fn proposals(context: &Context, text: &mut Text) {
         "Index of the last entry in this member's log.",
     )
     .value(context.node.status().last_index);
+}
+
+fn promotions(context: &Context, text: &mut Text) {
+    let promotions = &context.observed.promotions;
+    text.counter(
+        "etcd_server_learner_promote_successes",
+        "The total number of successful learner promotions that this member was asked for.",
+    )
+    .value(promotions.succeeded());
+    let failed = promotions.failed();
+    if failed.is_empty() {
+        return;
+    }
+    let mut family = text.counter(
+        "etcd_server_learner_promote_failures",
+        "The total number of failed learner promotions that this member was asked for, by reason.",
+    );
+    for (reason, count) in failed {
+        family.labelled(&format!("Reason=\"{reason}\""), count);
+    }
 }
 
 fn identity(context: &Context, text: &mut Text) {
