@@ -56,7 +56,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         tls: sides.all(),
         extensive_metrics: settings.metrics_extensive,
         access: settings.access.clone(),
-        auth,
+        auth: auth.clone(),
         logins: settings.logins.clone(),
     });
     let serving = async {
@@ -65,6 +65,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         // had shown.
         let urls = settings.advertise_client_urls.clone();
         node.publish(settings.name.clone(), urls).await;
+        auth.forget_tokens();
         let clients = listeners::serve(client_listeners, metrics_listeners, &context);
         let compacting = compactor::run(settings.auto_compaction, node.clone(), view.clone());
         tokio::spawn(compacting);

@@ -108,6 +108,10 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("tls", 5)
     },
     Suite {
+        steps: &[wire(&["auth"])],
+        ..beside_peers("auth", 5)
+    },
+    Suite {
         steps: &[wire(&["apiserver"])],
         ..beside_peers("apiserver", 8)
     },
