@@ -168,7 +168,8 @@ impl Logins {
         }
         let attempt = self.attempt(name, credentials)?;
         let hash = user.map(|user| Bytes::copy_from_slice(user.password_hash()));
-        let right = self.passwords.verify(password.clone(), hash).await?;
+        let lane = attempt.lane();
+        let right = self.passwords.verify(password.clone(), hash, &lane).await?;
         if !right {
             tracing::warn!(user = name, "a log-in with a wrong password, or of nobody");
             return Err(Error::AuthFailed);

@@ -60,6 +60,12 @@ impl Auth {
         self.0.registry.subscribe()
     }
 
+    /// Nobody stays logged in. For a member that has started: entries applied again may hold
+    /// log-ins whose time was over before.
+    pub fn forget_tokens(&self) {
+        self.0.tokens.clear();
+    }
+
     pub fn tokens(&self) -> &Tokens {
         &self.0.tokens
     }

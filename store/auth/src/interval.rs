@@ -167,7 +167,9 @@ mod tests {
             keys.push(vec![0xff; 3]);
             let range = (asked.clone(), end.clone());
             let wanted: Vec<_> = keys.iter().filter(|key| holds(&range, key)).collect();
-            prop_assume!(!wanted.is_empty());
+            if wanted.is_empty() {
+                return Ok(());
+            }
             let each = wanted
                 .iter()
                 .all(|key| granted.iter().any(|granted| holds(granted, key)));

@@ -134,6 +134,15 @@ impl Registry {
         self.users.keys().cloned().collect()
     }
 
+    /// Names of the users whose password is kept as a hash that begins so.
+    pub fn user_names_by_hash(&self, begin: &[u8]) -> Vec<String> {
+        let users = self.users.iter();
+        users
+            .filter(|(_, user)| user.record.password.starts_with(begin))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
     /// Names of roles, sorted.
     pub fn role_names(&self) -> Vec<String> {
         self.roles.keys().cloned().collect()

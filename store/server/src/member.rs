@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use mainstay_auth::Auth;
 use mainstay_mvcc::Store;
 use mainstay_raft::{Dialler, Identity, Node, REMOVAL_LINGER, Removal, StartError, identity};
 use mainstay_wal::Wal;
@@ -224,11 +225,11 @@ impl Life<'_> {
             tls: self.sides.all(),
             extensive_metrics: self.settings.metrics_extensive,
             access: self.settings.access.clone(),
-            auth,
+            auth: auth.clone(),
             logins: self.settings.logins.clone(),
         });
         let outcome = tokio::select! {
-            ended = self.serve(&node, doors, &context) => {
+            ended = self.serve(&node, doors, &context, &auth) => {
                 ended.map(|()| Ended::Told)
             }
             gone = self.leave(&node) => gone.map(|()| Ended::Removed),
@@ -248,6 +249,7 @@ impl Life<'_> {
         node: &Node,
         doors: Doors,
         context: &std::sync::Arc<mainstay_api::Context>,
+        auth: &Auth,
     ) -> Result<()> {
         let settings = self.settings;
         let caught_up = async {
@@ -263,6 +265,7 @@ impl Life<'_> {
             () = caught_up => {}
             () = doors.explain(self.watched, "it catches up with its cluster") => {}
         }
+        auth.forget_tokens();
         if settings.corruption.at_start {
             corruption::at_start(node).await?;
         }

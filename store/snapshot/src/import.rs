@@ -43,6 +43,15 @@ pub fn origin(file: File) -> Result<Origin, Error> {
     Ok(Meta::read(&mut pass, find(&buckets, schema::META)?)?.origin)
 }
 
+/// Reads the users and roles of a file.
+pub fn auth(file: File) -> Result<Auth, Error> {
+    let bytes = trailer::database_bytes(file.metadata()?.len());
+    let db = Db::open(file, bytes)?;
+    let mut pass = db.pass();
+    let buckets = pass.buckets()?;
+    read_auth(&mut pass, &buckets)
+}
+
 /// Makes the store of `options`, which must not exist, of the whole file. It says of itself that
 /// it was made of `applied`. Members and cluster version are left out: a restored store begins a
 /// cluster of its own (etcd).
@@ -74,7 +83,7 @@ pub fn import(
     meta.check_version()?;
     let mut loader = Loader::create(options, meta.compact())?;
     alarms(&mut pass, &buckets, &mut loader)?;
-    auth(&mut pass, &buckets)?.into_store(&mut loader)?;
+    read_auth(&mut pass, &buckets)?.into_store(&mut loader)?;
     let leases = leases(&mut pass, &buckets, &mut loader)?;
     keys(&mut pass, find(&buckets, schema::KEY)?, &mut loader)?;
     for (id, key) in loader.leased_keys() {
@@ -204,7 +213,7 @@ fn alarms(pass: &mut Pass<'_>, buckets: &[Bucket], loader: &mut Loader) -> Resul
     })
 }
 
-fn auth(pass: &mut Pass<'_>, buckets: &[Bucket]) -> Result<Auth, Error> {
+fn read_auth(pass: &mut Pass<'_>, buckets: &[Bucket]) -> Result<Auth, Error> {
     let mut auth = Auth::default();
     for name in [schema::AUTH, schema::AUTH_USERS, schema::AUTH_ROLES] {
         each(pass, buckets, name, |key, value| {

@@ -27,5 +27,5 @@ pub use auth::Auth;
 pub use error::Error;
 pub use etcd_log::{LogEntry, LogTail, read_log_tail};
 pub use export::{Cancel, export};
-pub use import::{Imported, Origin, import, origin};
+pub use import::{Imported, Origin, auth, import, origin};
 pub use status::{Status, status};

@@ -1,3 +1,4 @@
+pub mod auth;
 pub mod cases;
 pub mod mask;
 pub mod mirror;
@@ -49,7 +50,7 @@ pub async fn run(options: &Options) -> Result<bool> {
     ] {
         sides.push(Side::start(&Plan::new(&binary, label, 3)).await?);
     }
-    for case in CASES {
+    for case in CASES.iter().chain(auth::CASES) {
         let since = Instant::now();
         let name = format!("etcdctl {}", case.line);
         let mut ran = Vec::new();

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use mainstay_wire::options::{Options, USAGE};
 use mainstay_wire::{
-    apiserver, diff, etcdctl, go_client, http, json, lock, member, rust_client, script, snapshot,
-    tls,
+    apiserver, auth, diff, etcdctl, go_client, http, json, lock, member, rust_client, script,
+    snapshot, tls,
 };
 
 #[tokio::main]
@@ -31,6 +31,7 @@ async fn main() -> ExitCode {
         "snapshot" => snapshot::run(&options).await,
         "tls" => tls::run(&options).await,
         "apiserver" => apiserver::run(&options).await,
+        "auth" => auth::run(&options).await,
         other => {
             eprintln!("unknown command {other}\n{USAGE}");
             return ExitCode::from(2);

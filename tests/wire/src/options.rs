@@ -28,7 +28,8 @@ pub struct Options {
 
 pub const USAGE: &str = "\
 usage: mainstay-wire <command> [options]
-commands: diff, script, etcdctl, http, json, lock, member, go-client, rust-client, snapshot, tls, apiserver
+commands: diff, script, etcdctl, http, json, lock, member, go-client, rust-client, snapshot, tls, auth,
+          apiserver
   --bin PATH        server under test (default: MAINSTAY_BIN)
   --self            compare etcd with itself
   --peers DIR       folder of the peers (default: MAINSTAY_PEERS, then the cache)

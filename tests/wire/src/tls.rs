@@ -2,7 +2,7 @@ pub mod client;
 mod idle;
 mod refusals;
 mod rotation;
-mod site;
+pub mod site;
 
 use std::path::Path;
 use std::time::{Duration, Instant};

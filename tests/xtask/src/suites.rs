@@ -118,6 +118,10 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("tls", 5)
     },
     Suite {
+        steps: &[wire(&["auth"])],
+        ..beside_peers("auth", 5)
+    },
+    Suite {
         steps: &[
             wire(&["apiserver"]),
             wire(&["apiserver", "--tls", "--objects", "1000"]),

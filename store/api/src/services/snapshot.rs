@@ -97,6 +97,7 @@ async fn build(context: &Context) -> Result<Backup, Status> {
     };
     let (store, scratch) = (context.store(), context.scratch_dir.clone());
     check_room(&store, &scratch)?;
+    warn_of_users(context);
     let cancel = CancelOnDrop(Cancel::default());
     let watched = cancel.0.clone();
     let version = context.storage_version();
@@ -117,6 +118,14 @@ async fn build(context: &Context) -> Result<Backup, Status> {
     .await?;
     tracing::info!(bytes = backup.bytes, "sending a backup of the store");
     Ok(backup)
+}
+
+/// Names those who could not log in to an etcd that restored this backup: it knows bcrypt only.
+fn warn_of_users(context: &Context) {
+    let users = context.logins.registry().user_names_by_hash(b"$argon2");
+    if !users.is_empty() {
+        tracing::warn!(?users, "etcd cannot verify the passwords of these users");
+    }
 }
 
 /// Refuses a backup that might fill the disk up. Its file has about as many bytes as its records,

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use mainstay_auth::{Access, Caller as Identity, Error as Refused, Registry};
+use mainstay_auth::{Access, Caller as Identity, Registry};
 use mainstay_proto::etcdserverpb::{WatchCreateRequest, WatchRequest, watch_request::RequestUnion};
 use mainstay_watch::{Control, StreamEnded};
 use tokio::sync::watch;
@@ -81,26 +81,27 @@ impl<'a> WatchRights<'a> {
         if !registry.is_enabled() {
             return Ok(());
         }
-        let identity = match &self.user {
-            Some(name) => Identity::User {
-                name: name.clone(),
-                revision: registry.revision(),
-            },
+        let user = match self.user.clone() {
+            Some(name) => Some(name),
             // Its watches began while authentication was off.
             None => match self.context.identify(self.caller).await {
-                Ok(identity) => identity,
+                Ok(identity) => identity.name().map(str::to_owned),
                 Err(error) => return control.review(|_, _| false, reason(error)).await,
             },
         };
-        let refused = match identity {
-            Identity::Nobody => Refused::UserEmpty,
-            _ => Refused::Denied,
+        let Some(name) = user else {
+            return control.review(|_, _| false, reason(Error::UserEmpty)).await;
         };
+        // However old the credentials: what counts is what their user may do now.
+        let revision = registry.revision();
+        let identity = Identity::User { name, revision };
         let allowed = move |key: &[u8], range_end: &[u8]| {
             let permits = registry.permits(&identity, Access::Read, key, range_end);
-            permits != Err(refused)
+            permits.is_ok()
         };
-        control.review(allowed, reason(refused.into())).await
+        control
+            .review(allowed, reason(Error::PermissionDenied))
+            .await
     }
 }
 

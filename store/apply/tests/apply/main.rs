@@ -1,5 +1,6 @@
 //! Apply on a real store: replies, state and what survives a reopen, against etcd's rules.
 
+mod auth;
 mod model;
 mod robust;
 mod rules;

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
+use zeroize::Zeroizing;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -43,11 +44,11 @@ pub struct Server {
 
 /// A text that no output shows.
 #[derive(Clone)]
-struct Secret(String);
+struct Secret(Zeroizing<String>);
 
 impl From<&str> for Secret {
     fn from(text: &str) -> Secret {
-        Secret(text.to_owned())
+        Secret(Zeroizing::new(text.to_owned()))
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use mainstay_proto::etcdserverpb::SnapshotRequest;
 use mainstay_proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use mainstay_proto::etcdserverpb::SnapshotRequest;
 use mainstay_snapshot::trailer;
 
 use super::connect::Server;
@@ -45,6 +45,19 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     println!("Snapshot saved at {}", arguments.file.display());
     if !version.is_empty() {
         println!("Server version {version}");
+    }
+    warn_of_users(&arguments.file)
+}
+
+/// Names those who could not log in to an etcd that restored this backup.
+fn warn_of_users(path: &Path) -> Result<()> {
+    let odd = mainstay_snapshot::auth(File::open(path)?)?.unreadable_for_etcd();
+    if !odd.is_empty() {
+        eprintln!(
+            "warning: etcd cannot verify the passwords of {}: they are hashed by Argon2id; set them \
+             anew under --password-hash=bcrypt before the backup is taken",
+            odd.join(", ")
+        );
     }
     Ok(())
 }

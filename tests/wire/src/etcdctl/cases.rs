@@ -9,7 +9,7 @@ pub struct Case {
     pub mask: Mask,
 }
 
-const fn plain(line: &'static str) -> Case {
+pub(super) const fn plain(line: &'static str) -> Case {
     Case {
         line,
         input: None,
