@@ -9,6 +9,7 @@
 //! requests), `script` (written ones).
 
 pub mod apiserver;
+pub mod clients;
 pub mod cluster;
 pub mod coverage;
 pub mod deviations;

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use mainstay_wire::options::{Options, USAGE};
 use mainstay_wire::{
-    apiserver, diff, etcdctl, go_client, http, json, lock, rust_client, script, snapshot, tls,
+    apiserver, clients, diff, etcdctl, go_client, http, json, lock, rust_client, script, snapshot,
+    tls,
 };
 
 #[tokio::main]
@@ -28,6 +29,7 @@ async fn main() -> ExitCode {
         "rust-client" => rust_client::run(&options).await,
         "snapshot" => snapshot::run(&options).await,
         "tls" => tls::run(&options).await,
+        "clients" => clients::run(&options).await,
         "apiserver" => apiserver::run(&options).await,
         other => {
             eprintln!("unknown command {other}\n{USAGE}");

@@ -1,8 +1,8 @@
-mod client;
+pub mod client;
 mod idle;
 mod refusals;
 mod rotation;
-mod site;
+pub mod site;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
