@@ -191,6 +191,7 @@ fn settle(name: &str, partial: &Path) -> Result<()> {
             fs::rename(partial.join("target").join(part), partial.join(part))
                 .with_context(|| format!("maven left no target/{part}"))?;
         }
+        fs::remove_dir_all(partial.join("target")).context("cannot remove what maven left")?;
     }
     Ok(())
 }

@@ -52,7 +52,8 @@ func mutex(ctx context.Context, cli *clientv3.Client) (string, error) {
 	if err := first.Lock(ctx); err != nil {
 		return "", err
 	}
-	held, err := cli.Txn(ctx).If(first.IsOwner()).Commit()
+	// Without an operation that asks for the newest state a txn is answered by any member as it is.
+	held, err := cli.Txn(ctx).If(first.IsOwner()).Then(clientv3.OpGet(first.Key())).Commit()
 	if err != nil {
 		return "", err
 	}
