@@ -242,7 +242,9 @@ async function main() {
   client.close();
 }
 
-main().catch(error => {
+// A beat that is answered after its lease was revoked leaves a timer of the library behind, which
+// would keep the process for as long as the lease was granted.
+main().then(() => process.exit(0), error => {
   console.error(error);
   process.exit(1);
 });
