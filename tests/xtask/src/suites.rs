@@ -102,7 +102,7 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("rust-client", 3)
     },
     Suite {
-        // Users come with the server's own.
+        // Without users until the server has them; then a second step goes without `--plain`.
         steps: &[wire(&["clients", "--plain"])],
         needs_clients: true,
         ..beside_peers("clients", 5)
