@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use mainstay_wire::options::{Options, USAGE};
 use mainstay_wire::{
-    apiserver, auth, diff, etcdctl, go_client, http, json, lock, member, rust_client, script,
-    snapshot, tls,
+    apiserver, auth, clients, diff, etcdctl, go_client, http, json, lock, member, rust_client,
+    script, snapshot, tls,
 };
 
 #[tokio::main]
@@ -30,6 +30,7 @@ async fn main() -> ExitCode {
         "rust-client" => rust_client::run(&options).await,
         "snapshot" => snapshot::run(&options).await,
         "tls" => tls::run(&options).await,
+        "clients" => clients::run(&options).await,
         "apiserver" => apiserver::run(&options).await,
         "auth" => auth::run(&options).await,
         other => {

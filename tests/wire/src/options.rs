@@ -10,6 +10,10 @@ pub struct Options {
     pub subject: PathBuf,
     /// Folder with etcd, etcdctl and the Kubernetes binaries.
     pub peers: PathBuf,
+    /// Folder with the programs of `clients`.
+    pub clients: PathBuf,
+    /// Leave out users and rights.
+    pub plain: bool,
     pub seeds: u64,
     pub start_seed: u64,
     /// Operations of each seed.
@@ -28,11 +32,13 @@ pub struct Options {
 
 pub const USAGE: &str = "\
 usage: mainstay-wire <command> [options]
-commands: diff, script, etcdctl, http, json, lock, member, go-client, rust-client, snapshot, tls, auth,
-          apiserver
+commands: diff, script, etcdctl, http, json, lock, member, go-client, rust-client, clients, snapshot, tls,
+          auth, apiserver
   --bin PATH        server under test (default: MAINSTAY_BIN)
   --self            compare etcd with itself
   --peers DIR       folder of the peers (default: MAINSTAY_PEERS, then the cache)
+  --clients DIR     clients: folder of their programs (default: MAINSTAY_CLIENTS, then the cache)
+  --plain           clients: no users
   --seeds N         diff, json: how many seeds (20)
   --start-seed S    diff, json: the first of them (1)
   --seed S          diff, json: this one only
@@ -51,13 +57,17 @@ impl Options {
         let home = std::env::var_os("HOME")
             .map(PathBuf::from)
             .unwrap_or_default();
-        let cache = home.join(".cache/mainstay/peers/current");
+        let cache = home.join(".cache/mainstay");
         let mut options = Self {
             command,
             subject: std::env::var_os("MAINSTAY_BIN")
                 .map(PathBuf::from)
                 .unwrap_or_default(),
-            peers: std::env::var_os("MAINSTAY_PEERS").map_or(cache, PathBuf::from),
+            peers: std::env::var_os("MAINSTAY_PEERS")
+                .map_or(cache.join("peers/current"), PathBuf::from),
+            clients: std::env::var_os("MAINSTAY_CLIENTS")
+                .map_or(cache.join("clients/current"), PathBuf::from),
+            plain: false,
             seeds: 20,
             start_seed: 1,
             ops: 300,
@@ -75,6 +85,8 @@ impl Options {
                 "--bin" => options.subject = value()?.into(),
                 "--self" => own = true,
                 "--peers" => options.peers = value()?.into(),
+                "--clients" => options.clients = value()?.into(),
+                "--plain" => options.plain = true,
                 "--seeds" => options.seeds = value()?.parse()?,
                 "--start-seed" => options.start_seed = value()?.parse()?,
                 "--seed" => {

@@ -13,6 +13,9 @@ use crate::tally::Tally;
 /// How long a watch may take for one response.
 const WATCH_WAIT: Duration = Duration::from_secs(10);
 
+/// The parts of the script, in their order.
+pub const PARTS: [&str; 5] = ["kv", "txn", "lease", "watch", "maintenance"];
+
 /// What a part of the script was told, in words that are equal wherever the server is right.
 type Told = Result<Vec<String>>;
 
@@ -33,7 +36,7 @@ pub async fn run(options: &Options) -> Result<bool> {
     let [reference, subject] = &mut clients[..] else {
         bail!("two clients are needed")
     };
-    for part in ["kv", "txn", "lease", "watch", "maintenance"] {
+    for part in PARTS {
         let since = Instant::now();
         let (a, b) = tokio::join!(play(part, reference), play(part, subject));
         let name = format!("rust-client {part}");
@@ -51,7 +54,8 @@ pub async fn run(options: &Options) -> Result<bool> {
     Ok(tally.close())
 }
 
-async fn play(part: &str, client: &mut Client) -> Told {
+/// Plays one part on a fresh store, or behind the parts before it.
+pub async fn play(part: &str, client: &mut Client) -> Told {
     match part {
         "kv" => kv(client).await,
         "txn" => txn(client).await,

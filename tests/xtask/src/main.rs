@@ -6,6 +6,7 @@
 
 mod bench;
 mod chaos;
+mod clients;
 mod peers;
 mod server;
 mod setup;
@@ -50,6 +51,11 @@ const CHORES: &[Chore] = &[
         run: peers::run,
     },
     Chore {
+        name: "clients",
+        about: "install the client programs of tests/wire/clients [NAME...] [--path]",
+        run: clients::run,
+    },
+    Chore {
         name: "server",
         about: "build the server and print where it is [--planted | --release]",
         run: server::run,
@@ -88,7 +94,7 @@ fn usage(asked: Option<&str>) -> ExitCode {
         eprintln!("no chore is called '{name}'; there are:");
     }
     for chore in CHORES {
-        eprintln!("  cargo xtask {:<6} {}", chore.name, chore.about);
+        eprintln!("  cargo xtask {:<7} {}", chore.name, chore.about);
     }
     if wants_help {
         ExitCode::SUCCESS

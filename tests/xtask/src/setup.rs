@@ -18,10 +18,10 @@ const CARGO_DENY: &str = "0.20.2";
 const OLDEST_GO: (u32, u32) = (1, 21);
 
 /// A tool, the test for it, and the Debian package that holds it.
-struct Tool {
-    name: &'static str,
-    package: &'static str,
-    present: fn() -> bool,
+pub struct Tool {
+    pub name: &'static str,
+    pub package: &'static str,
+    pub present: fn() -> bool,
 }
 
 const TOOLS: &[Tool] = &[
@@ -76,7 +76,13 @@ pub fn check_tools() -> Result<()> {
         // The one that Debian 12 has is older.
         bail!("missing: Go 1.21 or newer on the PATH (Debian 12: golang-1.22-go of its backports)");
     }
-    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !(tool.present)()).collect();
+    install_missing(TOOLS.iter().collect())
+}
+
+/// The same for other tools than those of a build.
+pub fn install_missing(tools: Vec<&Tool>) -> Result<()> {
+    let lacks = |tool: &&&Tool| !(tool.present)();
+    let missing: Vec<&Tool> = tools.iter().filter(lacks).copied().collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -105,7 +111,7 @@ pub fn check_tools() -> Result<()> {
             bail!("apt-get {} failed with {status}", arguments.join(" "));
         }
     }
-    match TOOLS.iter().find(|tool| !(tool.present)()) {
+    match missing.iter().find(lacks) {
         Some(tool) => bail!(
             "{} is still missing after {} was installed",
             tool.name,
@@ -220,7 +226,7 @@ fn is_new_enough(version: &str) -> bool {
 }
 
 /// What a program prints, if it exists and succeeds.
-fn answers(program: &str, arguments: &[&str]) -> Option<String> {
+pub fn answers(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

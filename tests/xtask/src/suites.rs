@@ -34,6 +34,8 @@ pub struct Suite {
     pub name: &'static str,
     pub budget: Duration,
     pub needs_peers: bool,
+    /// The programs of `tests/wire/clients`.
+    pub needs_clients: bool,
     pub without_root: WithoutRoot,
     pub steps: &'static [Step],
 }
@@ -108,6 +110,11 @@ pub const SUITES: &[Suite] = &[
     Suite {
         steps: &[wire(&["rust-client"])],
         ..beside_peers("rust-client", 3)
+    },
+    Suite {
+        steps: &[wire(&["clients", "--plain"]), wire(&["clients"])],
+        needs_clients: true,
+        ..beside_peers("clients", 5)
     },
     Suite {
         steps: &[wire(&["snapshot"])],
@@ -197,6 +204,7 @@ const fn local(name: &'static str, minutes: u64) -> Suite {
         name,
         budget,
         needs_peers: false,
+        needs_clients: false,
         without_root: WithoutRoot::Same,
         steps: &[],
     }
@@ -209,6 +217,7 @@ const fn beside_peers(name: &'static str, minutes: u64) -> Suite {
         name,
         budget,
         needs_peers: true,
+        needs_clients: false,
         without_root: WithoutRoot::Same,
         steps: &[],
     }

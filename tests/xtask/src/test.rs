@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use xtask::{interrupt, places, process};
 
 use crate::suites::{Program, SUITES, Step, Suite, WithoutRoot};
-use crate::{peers, setup};
+use crate::{clients, peers, setup};
 
 /// Lines of a suite's output shown when it passes, and when it does not.
 const CLOSING_LINES: usize = 4;
@@ -20,6 +20,8 @@ const FAILURE_LINES: usize = 120;
 /// What was built beside the workspace while the first suites ran.
 struct Beside {
     peers: PathBuf,
+    /// The programs of `tests/wire/clients`, where a suite asks for them.
+    clients: Option<PathBuf>,
     cargo_deny: PathBuf,
 }
 
@@ -34,10 +36,14 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let chosen = choose(arguments)?;
     interrupt::listen()?;
     setup::check_tools()?;
+    let needs_clients = chosen.iter().any(|suite| suite.needs_clients);
+    if needs_clients {
+        clients::check_tools()?;
+    }
     let mut building = chosen
         .iter()
         .any(|suite| needs_beside(suite))
-        .then(build_beside);
+        .then(|| build_beside(needs_clients));
     let mut beside: Option<Beside> = None;
     let begin = Instant::now();
     let mut table = Vec::new();
@@ -91,10 +97,11 @@ fn choose(arguments: &[String]) -> Result<Vec<&'static Suite>> {
 }
 
 /// Peers and cargo-deny need no output of the workspace's build, so they are made beside it.
-fn build_beside() -> JoinHandle<Result<Beside>> {
-    std::thread::spawn(|| {
+fn build_beside(needs_clients: bool) -> JoinHandle<Result<Beside>> {
+    std::thread::spawn(move || {
         Ok(Beside {
             peers: peers::ensure(&[])?,
+            clients: needs_clients.then(|| clients::ensure(&[])).transpose()?,
             cargo_deny: setup::ensure_cargo_deny()?,
         })
     })
@@ -186,6 +193,9 @@ fn command_of(step: &Step, beside: Option<&Beside>) -> Result<Command> {
         .current_dir(places::checkout()?);
     if let Some(beside) = beside {
         command.env("MAINSTAY_PEERS", &beside.peers);
+        if let Some(folder) = &beside.clients {
+            command.env("MAINSTAY_CLIENTS", folder);
+        }
         command.env("MAINSTAY_BIN", places::built("debug", "mainstay")?);
         command.env(
             "MAINSTAY_PLANTED_BIN",

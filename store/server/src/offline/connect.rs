@@ -113,7 +113,10 @@ impl Server {
         let (name, password) = match (&self.password, user.split_once(':')) {
             (Some(Secret(password)), _) => (user.as_str(), password.as_str()),
             (None, Some((name, password))) => (name, password),
-            (None, None) => bail!("--user {user} needs --password, or user:password"),
+            (None, None) => bail!(
+                "--user {} needs --password, or user:password",
+                user.as_str()
+            ),
         };
         let request = AuthenticateRequest {
             name: name.to_owned(),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use mainstay_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use mainstay_proto::etcdserverpb::SnapshotRequest;
+use mainstay_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use mainstay_snapshot::trailer;
 
 use super::connect::Server;

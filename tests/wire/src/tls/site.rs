@@ -13,6 +13,9 @@ use crate::plain_http;
 const READY_WAIT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(50);
 
+/// What members sign the tokens of users with: HS256 asks for 32 bytes at least.
+const TOKENS_KEY: &str = "a key of the tests alone, no secret of anybody's";
+
 /// Serial number of the client that a rotation revokes.
 pub const REVOKED_LATER: u64 = 99;
 /// Serial number that is revoked from the start.
@@ -57,10 +60,48 @@ impl Site {
     }
 
     async fn start_with(binary: &Path, lists: &[&str]) -> Result<Site> {
-        let mut site = Site::empty()?;
+        let mut site = Site::certified()?;
+        replace(&site.path("clients.crl"), &site.clients.revoke(&[REVOKED])?)?;
+        site.spawn(binary, |dir, name| {
+            let mut flags = certificates(dir, name);
+            flags.push(format!(
+                "--trusted-ca-file={}",
+                dir.join("clients.ca").display()
+            ));
+            flags.push("--client-cert-auth".into());
+            let list = |list: &&str| format!("--client-crl-file={}", dir.join(list).display());
+            flags.extend(lists.iter().map(list));
+            flags
+        })
+        .await?;
+        Ok(site)
+    }
+
+    /// The same for clients that show no certificate. Users get signed tokens where these are
+    /// asked for.
+    pub async fn without_client_certificates(binary: &Path, signed_tokens: bool) -> Result<Site> {
+        let mut site = Site::certified()?;
+        replace(&site.path("tokens.key"), TOKENS_KEY)?;
+        site.spawn(binary, |dir, name| {
+            let mut flags = certificates(dir, name);
+            if signed_tokens {
+                let key = dir.join("tokens.key");
+                flags.push(format!(
+                    "--auth-token=jwt,sign-method=HS256,ttl=10m,priv-key={}",
+                    key.display()
+                ));
+            }
+            flags
+        })
+        .await?;
+        Ok(site)
+    }
+
+    /// The authorities and the members' certificates are in place, nothing runs yet.
+    fn certified() -> Result<Site> {
+        let site = Site::empty()?;
         replace(&site.path("clients.ca"), &site.clients.pem())?;
         replace(&site.path("members.ca"), &site.members.pem())?;
-        replace(&site.path("clients.crl"), &site.clients.revoke(&[REVOKED])?)?;
         for number in 0..3 {
             let name = format!("m{number}");
             site.clients
@@ -69,23 +110,6 @@ impl Site {
             site.members
                 .write(site.dir.path(), &peer, &Leaf::default())?;
         }
-        site.spawn(binary, |dir, name| {
-            let path = |file: String| dir.join(file).display().to_string();
-            let mut flags = vec![
-                format!("--cert-file={}", path(format!("{name}.crt"))),
-                format!("--key-file={}", path(format!("{name}.key"))),
-                format!("--trusted-ca-file={}", path("clients.ca".into())),
-                "--client-cert-auth".into(),
-                format!("--peer-cert-file={}", path(format!("{name}.peer.crt"))),
-                format!("--peer-key-file={}", path(format!("{name}.peer.key"))),
-                format!("--peer-trusted-ca-file={}", path("members.ca".into())),
-                "--peer-client-cert-auth".into(),
-            ];
-            let list = |name: &&str| format!("--client-crl-file={}", path((*name).into()));
-            flags.extend(lists.iter().map(list));
-            flags
-        })
-        .await?;
         Ok(site)
     }
 
@@ -177,6 +201,19 @@ impl Site {
             .and_then(|rest| rest.trim().parse().ok())
             .unwrap_or(0.0))
     }
+}
+
+/// Flags for what a member shows its clients, and for TLS between members.
+fn certificates(dir: &Path, name: &str) -> Vec<String> {
+    let path = |file: String| dir.join(file).display().to_string();
+    vec![
+        format!("--cert-file={}", path(format!("{name}.crt"))),
+        format!("--key-file={}", path(format!("{name}.key"))),
+        format!("--peer-cert-file={}", path(format!("{name}.peer.crt"))),
+        format!("--peer-key-file={}", path(format!("{name}.peer.key"))),
+        format!("--peer-trusted-ca-file={}", path("members.ca".into())),
+        "--peer-client-cert-auth".into(),
+    ]
 }
 
 /// A client's certificate: no name that a server could have.
