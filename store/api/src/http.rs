@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::dispatch::Incoming;
 use crate::gateway::{self, Tunnel};
 use crate::grpc::Body;
+use crate::logins::credentials::CertificateName;
 
 /// Where a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,10 @@ pub enum Listener {
 }
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// What the gateway tells a caller whose certificate names a user (etcd).
+const NAME_IGNORED: &str = "CommonName of client sending a request against gateway will be ignored \
+                            and not used as expected\n";
 
 /// Answers a request by its path. What a client URL answers goes by the rules of `access.rs`.
 pub async fn answer<B: Incoming>(
@@ -69,6 +74,9 @@ async fn route<B: Incoming>(
     let below = path
         .strip_prefix("/v3/")
         .or_else(|| path.strip_prefix("/v3beta/"));
+    if below.is_some() && has_name(context, &request) {
+        return text(StatusCode::BAD_REQUEST, NAME_IGNORED.to_owned());
+    }
     if let Some(below) = below {
         let below = below.to_owned();
         return gateway::answer(context, &below, request, tunnel).await;
@@ -77,6 +85,15 @@ async fn route<B: Incoming>(
         return gateway::moved(request.method());
     }
     page(context, &request, listener).await
+}
+
+/// Whether the caller's certificate names a user. Who has one might take itself for that user,
+/// which it is not here (etcd).
+fn has_name<B>(context: &Context, request: &Request<B>) -> bool {
+    let name = request.extensions().get::<CertificateName>();
+    context.logins.by_certificate
+        && context.logins.registry().is_enabled()
+        && name.is_some_and(|name| !name.0.is_empty())
 }
 
 async fn page<B>(context: &Context, request: &Request<B>, listener: Listener) -> Response<Body> {

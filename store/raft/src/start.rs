@@ -244,7 +244,7 @@ impl Core {
         view: &View,
     ) -> Result<Core, StartError> {
         let Identity { member, cluster } = settings.identity;
-        let peers = Arc::new(Peers::new(dialler, cluster, member, removal));
+        let peers = Arc::new(Peers::new(dialler, cluster, member, removal.clone()));
         let pins = Arc::new(Pins::default());
         let factory = Factory {
             peers: peers.clone(),
@@ -287,6 +287,7 @@ impl Core {
             peers: peers.clone(),
             view: view.clone(),
             connectivity: Arc::new(Connectivity::default()),
+            removal,
             serial: tokio::sync::Mutex::new(()),
         });
         Ok(Core {

@@ -27,10 +27,12 @@ pub(crate) enum Request {
     Review(Review),
 }
 
+/// Whether a watch of this key and range end may go on.
+pub(crate) type Allowed = Box<dyn Fn(&[u8], &[u8]) -> bool + Send>;
+
 /// Which watches of a stream may go on.
 pub(crate) struct Review {
-    /// Of the key and the range end of a watch.
-    pub allowed: Box<dyn Fn(&[u8], &[u8]) -> bool + Send>,
+    pub allowed: Allowed,
     pub reason: String,
 }
 

@@ -64,9 +64,12 @@ pub async fn member_remove(
     request: MemberRemoveRequest,
 ) -> Result<MemberRemoveResponse, Status> {
     make(&context, Change::Remove { id: request.id }).await?;
+    let mut members = members(&context);
+    // Asked to remove itself, this member may hear of it without having applied it.
+    members.retain(|member| member.id != request.id);
     Ok(MemberRemoveResponse {
         header: header(&context),
-        members: members(&context),
+        members,
     })
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connectivity::Connectivity;
+use super::removal::Removal;
 use super::rules::{self, Change, Refusal};
 use super::{Members, roster};
 use crate::identity::first_eight;
@@ -79,6 +80,7 @@ pub struct Changer {
     pub peers: Arc<Peers>,
     pub view: View,
     pub connectivity: Arc<Connectivity>,
+    pub removal: Removal,
     /// Held by the leader while it works on a change: there is one at a time.
     pub serial: Mutex<()>,
 }
@@ -117,7 +119,15 @@ impl Changer {
             }
         }
         let made = |view: &View| rules::made(&roster(view), &change);
-        let seen = timeout_at(deadline, self.view.wait_until(made)).await;
+        let own = self.members.own();
+        let seen = async {
+            tokio::select! {
+                () = self.view.wait_until(made) => {}
+                // A removed member is sent nothing more: it hears of it, but may never apply it.
+                () = self.removal.known(), if change == (Change::Remove { id: own }) => {}
+            }
+        };
+        let seen = timeout_at(deadline, seen).await;
         seen.map_err(|_| ChangeError::Timeout)
     }
 

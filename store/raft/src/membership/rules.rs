@@ -80,7 +80,8 @@ pub fn strict(
             let alone = count == 1;
             let enough = started(voters(members)) >= quorum(count + 1);
             // A cluster of one could otherwise never become more.
-            if !learner && !enough && !(alone && started(voters(members)) == 1) {
+            let grows = alone && started(voters(members)) == 1;
+            if !(*learner || enough || grows) {
                 return Err(Refusal::NotEnoughStarted);
             }
             match alone || touched() >= quorum(count + 1) {
@@ -103,7 +104,7 @@ pub fn strict(
             if *id != own && !reached(*id) {
                 return Ok(());
             }
-            match touched().saturating_sub(1) >= 1 + count.saturating_sub(1) / 2 {
+            match touched().saturating_sub(1) > count.saturating_sub(1) / 2 {
                 true => Ok(()),
                 false => Err(Refusal::Unhealthy),
             }

@@ -95,12 +95,6 @@ enum Failed {
     ForGood(&'static str),
 }
 
-impl From<tonic::Status> for Failed {
-    fn from(status: tonic::Status) -> Failed {
-        Failed::ForNow(status.message().to_owned())
-    }
-}
-
 /// One round: the size, who is there, and this member too if there is a place.
 async fn attempt(
     registry: &Registry,
@@ -224,12 +218,12 @@ impl Service {
     }
 }
 
-async fn within<T>(
+async fn within<T, E: std::fmt::Display>(
     limit: Duration,
-    call: impl Future<Output = Result<T, tonic::Status>>,
+    call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failed> {
     match timeout(limit, call).await {
-        Ok(answer) => Ok(answer?),
+        Ok(answer) => answer.map_err(|error| Failed::ForNow(error.to_string())),
         Err(_) => Err(Failed::ForNow("it did not answer in time".to_owned())),
     }
 }

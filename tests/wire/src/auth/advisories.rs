@@ -177,6 +177,7 @@ async fn keys_of_leases(options: &Options) -> Result<()> {
 
 /// The gateway asks for a token whatever certificate its connection has shown.
 async fn gateway(options: &Options) -> Result<()> {
+    by_token(options).await?;
     let mut said = Vec::new();
     for binary in [options.etcd(), options.subject.clone()] {
         let site = Site::start_without_list(&binary).await?;
@@ -195,29 +196,61 @@ async fn gateway(options: &Options) -> Result<()> {
         }
         let direct = rpc::call(&channel, None, &stage::user_list()).await?;
         ensure!(direct.ended == Ended::Let, "{direct:?}");
-        let plain = https(&site, "/v3/auth/user/list", "", "{}").await?;
-        let entry = format!(r#"{{"name":"root","password":"{}"}}"#, stage::ROOT_PASSWORD);
-        let token = https(&site, "/v3/auth/authenticate", "", &entry).await?;
-        let token: serde_json::Value = serde_json::from_str(&token)?;
-        let token = token["token"].as_str().unwrap_or_default().to_owned();
-        let header = format!("Authorization: {token}\r\n");
-        let known = https(&site, "/v3/auth/user/list", &header, "{}").await?;
-        let known: serde_json::Value = serde_json::from_str(&known)?;
-        said.push((plain, known["users"].clone()));
+        let list = https(&site, "/v3/auth/user/list", "{}").await?;
+        let put = https(&site, "/v3/kv/put", r#"{"key":"YQ=="}"#).await?;
+        said.push((list, put));
     }
     ensure!(said[0] == said[1], "{said:?}");
-    ensure!(said[1].0.contains("user name is empty"), "{said:?}");
+    ensure!(said[1].0.0.contains(" 400 "), "{said:?}");
     Ok(())
 }
 
-/// One request over a connection that has shown the site's client certificate.
-async fn https(site: &Site, path: &str, header: &str, body: &str) -> Result<String> {
+/// Without certificates: a log-in by JSON, and its token in the header, with and without `Bearer`.
+async fn by_token(options: &Options) -> Result<()> {
+    let mut said = Vec::new();
+    for stage in &stage::both(options, &[]).await? {
+        let port = stage.cluster.peers[0].client_port;
+        let entry = format!(r#"{{"name":"root","password":"{}"}}"#, stage::ROOT_PASSWORD);
+        let token = plain_http::send(port, "POST", "/v3/auth/authenticate", &entry).await?;
+        let token: serde_json::Value = serde_json::from_str(&token.body)?;
+        let token = token["token"].as_str().unwrap_or_default().to_owned();
+        let host = format!("127.0.0.1:{port}");
+        for shown in [
+            token.clone(),
+            format!("Bearer {token}"),
+            "bad.1".to_owned(),
+            String::new(),
+        ] {
+            let mut headers = vec![("Host", host.as_str())];
+            if !shown.is_empty() {
+                headers.push(("Authorization", shown.as_str()));
+            }
+            let path = "/v3/auth/user/list";
+            let answer = plain_http::with_headers(port, "POST", path, &headers, "{}").await?;
+            let body: serde_json::Value = serde_json::from_str(&answer.body)?;
+            said.push((
+                answer.status,
+                body["users"].clone(),
+                body["message"].clone(),
+            ));
+        }
+    }
+    let (etcd, subject) = said.split_at(said.len() / 2);
+    ensure!(etcd == subject, "{etcd:?}, not {subject:?}");
+    let codes: Vec<u16> = subject.iter().map(|answer| answer.0).collect();
+    ensure!(codes == [200, 200, 401, 400], "{codes:?}");
+    Ok(())
+}
+
+/// One request over a connection that has shown the site's client certificate: the status and the
+/// body of its answer.
+async fn https(site: &Site, path: &str, body: &str) -> Result<(String, String)> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let config = crate::tls::client::config(&site.trusted(), Some(&site.client), &[b"http/1.1"])?;
     let mut socket = crate::tls::client::dial(site.peers[0].client_port, config).await?;
     let length = body.len();
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{header}\
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     );
     socket.write_all(request.as_bytes()).await?;
@@ -225,9 +258,9 @@ async fn https(site: &Site, path: &str, header: &str, body: &str) -> Result<Stri
     // A server may close without saying so.
     let _ = socket.read_to_end(&mut answer).await;
     let answer = String::from_utf8_lossy(&answer).into_owned();
-    let object = answer.find('{').zip(answer.rfind('}'));
-    let (from, to) = object.unwrap_or_default();
-    Ok(answer.get(from..=to).unwrap_or_default().to_owned())
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    let status = head.lines().next().unwrap_or_default();
+    Ok((status.to_owned(), body.to_owned()))
 }
 
 /// A password is in no page that shows requests.

@@ -241,11 +241,21 @@ impl Site {
 
     /// Waits until the process has ended by itself and notes how.
     pub async fn end_of(&mut self, at: usize) -> Result<()> {
+        let code = self.gone(at).await?;
+        self.note(&format!("member {at} ended with {code:?}"));
+        Ok(())
+    }
+
+    pub fn is_gone(&mut self, at: usize) -> Result<bool> {
+        Ok(self.cluster.peers[at].ended()?.is_some())
+    }
+
+    /// Waits until the process has ended by itself.
+    pub async fn gone(&mut self, at: usize) -> Result<Option<i32>> {
         let deadline = Instant::now() + WAIT;
         loop {
             if let Some(status) = self.cluster.peers[at].ended()? {
-                self.note(&format!("member {at} ended with {:?}", status.code()));
-                return Ok(());
+                return Ok(status.code());
             }
             if Instant::now() > deadline {
                 let tail = self.cluster.peers[at].log_tail(5);

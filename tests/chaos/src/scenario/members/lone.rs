@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Longer than members must be in touch before others are added.
-const IN_TOUCH: Duration = Duration::from_secs(6);
+pub const IN_TOUCH: Duration = Duration::from_secs(6);
 /// A put that needs a quorum that is not there has failed by then.
 const NO_QUORUM: Duration = Duration::from_secs(3);
 /// A member that must not take part has not done so after this time.
