@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::tls::site::Site;
 
 /// Longest run of one program.
-const PROGRAM_WAIT: Duration = Duration::from_secs(90);
+pub const PROGRAM_WAIT: Duration = Duration::from_secs(90);
 /// Lines of a program's complaint that a report shows.
 const COMPLAINT_LINES: usize = 25;
 

@@ -4,13 +4,20 @@ use etcd_client::{
     ResignOptions,
 };
 
+use super::program::PROGRAM_WAIT;
 use super::{Saw, users};
 use crate::rust_client;
 use crate::tls::client::{channel, config};
 use crate::tls::site::Site;
 
-/// The script of the suite `rust-client`, then locks, elections and rights.
+/// The script of the suite `rust-client`, then locks, elections and rights, within the time of a
+/// program.
 pub async fn run(site: &Site, with_users: bool) -> Saw {
+    let done = tokio::time::timeout(PROGRAM_WAIT, play(site, with_users)).await;
+    done.context("it does not end")?
+}
+
+async fn play(site: &Site, with_users: bool) -> Saw {
     let root = with_users.then_some(users::ROOT);
     let mut client = connect(site, root).await?;
     let mut saw = Vec::new();
