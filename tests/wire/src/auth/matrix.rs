@@ -250,7 +250,11 @@ fn members() -> Vec<(&'static str, Call)> {
         id: 1,
         peer_ur_ls: vec!["http://127.0.0.1:1".into()],
     };
-    let add = pb::MemberAddRequest::default();
+    // URLs are looked at before rights; a learner that never starts changes no quorum.
+    let add = pb::MemberAddRequest {
+        peer_ur_ls: vec!["http://127.0.0.1:9".into()],
+        is_learner: true,
+    };
     let remove = pb::MemberRemoveRequest::default();
     let list = pb::MemberListRequest::default();
     let promote = pb::MemberPromoteRequest::default();
