@@ -7,6 +7,7 @@ pub mod inspect;
 pub mod refusals;
 pub mod seen;
 pub mod stream;
+pub mod there_and_back;
 pub mod tools;
 
 use std::path::Path;
@@ -20,7 +21,7 @@ use crate::tally::Tally;
 use seen::Seen;
 use tools::Tools;
 
-/// Keys of the large round trips.
+/// Keys that go round; with `--long` ten times as many.
 const MANY_KEYS: usize = 20_000;
 /// By how much a restore raises the revision.
 const RAISED_BY: &str = "--bump-revision=1000000";
@@ -29,12 +30,17 @@ const RAISED_BY: &str = "--bump-revision=1000000";
 pub async fn run(options: &Options) -> Result<bool> {
     let mut tally = Tally::default();
     let tools = Tools::new(options)?;
+    let keys = if options.long {
+        10 * MANY_KEYS
+    } else {
+        MANY_KEYS
+    };
     for name in CASES {
         if !options.wants(name) {
             continue;
         }
         let since = Instant::now();
-        match case(name, &tools).await {
+        match case(name, &tools, keys).await {
             Ok(()) => tally.pass(&format!("snapshot {name}"), since),
             Err(error) => tally.fail(&format!("snapshot {name}"), &format!("  {error:#}")),
         }
@@ -42,22 +48,21 @@ pub async fn run(options: &Options) -> Result<bool> {
     Ok(tally.close())
 }
 
-const CASES: [&str; 12] = [
+const CASES: [&str; 11] = [
     "stream",
     "to-etcd",
     "from-etcd",
     "three-members",
     "raised-revision",
     "import",
-    "many-keys-to-etcd",
-    "many-keys-from-etcd",
+    "there-and-back",
     "refusals",
     "inspect",
     "corruption-seen-by-the-clock",
     "corruption-seen-after-compaction",
 ];
 
-async fn case(name: &str, tools: &Tools) -> Result<()> {
+async fn case(name: &str, tools: &Tools, keys: usize) -> Result<()> {
     let (mainstay, etcd) = (Product::Mainstay, Product::Etcd);
     match name {
         "stream" => stream::run(tools).await,
@@ -66,8 +71,7 @@ async fn case(name: &str, tools: &Tools) -> Result<()> {
         "three-members" => round_trip(tools, etcd, mainstay, 3).await,
         "raised-revision" => raised(tools).await,
         "import" => import(tools).await,
-        "many-keys-to-etcd" => many(tools, mainstay, etcd).await,
-        "many-keys-from-etcd" => many(tools, etcd, mainstay).await,
+        "there-and-back" => there_and_back::run(tools, keys).await,
         "inspect" => inspect::run(tools).await,
         "corruption-seen-by-the-clock" => corruption::by_the_clock(tools).await,
         "corruption-seen-after-compaction" => corruption::after_compaction(tools).await,
@@ -177,16 +181,4 @@ async fn import(tools: &Tools) -> Result<()> {
     }
     let second = Cluster::start_on(&plan, async |seat| tools.import(&old, seat).await).await?;
     after.compare(&Seen::of(&second).await?)
-}
-
-async fn many(tools: &Tools, from: Product, to: Product) -> Result<()> {
-    let first = Cluster::start(&from.plan(tools, 1)).await?;
-    fill::many(&first, MANY_KEYS).await?;
-    let file = first.dir().join("backup.db");
-    tools.save(&first, &file).await?;
-    let before = Seen::of(&first).await?;
-    ensure!(before.count == MANY_KEYS as i64, "{} keys", before.count);
-    tools.compare_status(&file, &before).await?;
-    let second = restored(tools, to, 1, &file, &[]).await?;
-    before.compare(&Seen::of(&second).await?)
 }
