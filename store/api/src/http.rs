@@ -23,9 +23,20 @@ use crate::logins::credentials::CertificateName;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
     /// A client URL, by TLS or not.
-    Client { secure: bool },
+    Client { secure: bool, serves: Serves },
     /// A URL of `--listen-metrics-urls`: metrics and health, nothing else.
     Metrics,
+}
+
+/// What a client URL answers. With `--listen-client-http-urls` gRPC and the rest have URLs of their
+/// own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    All,
+    /// gRPC alone; a connection on which something else is asked is cut (etcd).
+    Grpc,
+    /// Everything but gRPC.
+    Http,
 }
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -41,7 +52,7 @@ pub async fn answer<B: Incoming>(
     listener: Listener,
     tunnel: &Tunnel,
 ) -> Response<Body> {
-    let Listener::Client { secure } = listener else {
+    let Listener::Client { secure, .. } = listener else {
         return page(context, &request, listener).await;
     };
     // By TLS the certificate has shown whom the client has reached.

@@ -30,7 +30,7 @@ pub use access::{Access, Listed};
 pub use context::{CLUSTER_VERSION, Context, Parts, SERVER_VERSION, STORAGE_VERSION};
 pub use error::Error;
 pub use grpc::Body;
-pub use http::Listener;
+pub use http::{Listener, Serves};
 pub use limits::Limits;
 pub use logins::{Jwt, JwtError, LoginSettings, PasswordHash, SIGN_METHODS, TokenKind};
 pub use metrics::Disk;

@@ -1,7 +1,6 @@
 //! Serves connections: HTTP/2 with large windows for gRPC, HTTP/1 for the rest, and websockets that
 //! began as HTTP/1.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -18,7 +17,7 @@ use crate::context::Context;
 use crate::dispatch;
 use crate::gateway::Tunnel;
 use crate::grpc::{Body, RequestBody};
-use crate::http::{self, Listener};
+use crate::http::{self, Listener, Serves};
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, HEADER_LIST_BYTES, HTTP1_BUFFER_BYTES, PENDING_RESETS,
     SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
@@ -86,7 +85,7 @@ impl Api {
         let service = service_fn(move |mut request: Request<Incoming>| {
             let (context, tunnel) = (context.clone(), tunnel.clone());
             from.mark(request.extensions_mut());
-            async move { Ok::<_, Infallible>(answer(context, request, listener, &tunnel).await) }
+            async move { answer(context, request, listener, &tunnel).await }
         });
         let io = TokioIo::new(io);
         let connection = self.builder.serve_connection_with_upgrades(io, service);
@@ -122,12 +121,25 @@ async fn answer(
     request: Request<Incoming>,
     listener: Listener,
     tunnel: &Tunnel,
-) -> Response<Body> {
-    if matches!(listener, Listener::Client { .. }) && dispatch::is_grpc(&request) {
-        return dispatch::grpc(context, request.map(RequestBody::wire)).await;
+) -> Result<Response<Body>, NotServed> {
+    match listener {
+        Listener::Client { serves, .. }
+            if serves != Serves::Http && dispatch::is_grpc(&request) =>
+        {
+            Ok(dispatch::grpc(context, request.map(RequestBody::wire)).await)
+        }
+        Listener::Client {
+            serves: Serves::Grpc,
+            ..
+        } => Err(NotServed),
+        _ => Ok(Box::pin(http::answer(&context, request, listener, tunnel)).await),
     }
-    Box::pin(http::answer(&context, request, listener, tunnel)).await
 }
+
+/// Ends the connection, or under HTTP/2 the request, without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("this URL serves gRPC alone")]
+struct NotServed;
 
 fn builder(context: &Context) -> Builder<TokioExecutor> {
     let limits = &context.limits;

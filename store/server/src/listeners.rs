@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use mainstay_api::{Api, Connection, Context, Limits, Listener, Origin};
+use mainstay_api::{Api, Connection, Context, Limits, Listener, Origin, Serves};
 use mainstay_transport::{Certificate, Tls};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -82,20 +82,52 @@ pub struct Clients {
     _open: watch::Sender<()>,
 }
 
+/// The ports for clients and for probes, listened on.
+pub struct Doors {
+    clients: Vec<Bound>,
+    /// For all that is not gRPC, where that has URLs of its own.
+    http: Vec<Bound>,
+    metrics: Vec<Bound>,
+}
+
+impl Doors {
+    pub fn bind(settings: &Settings, tls: Option<&Tls>) -> Result<Doors> {
+        Ok(Doors {
+            clients: bind(&settings.listen_client, tls)?,
+            http: bind(&settings.listen_client_http, tls)?,
+            metrics: bind(&settings.listen_metrics, tls)?,
+        })
+    }
+
+    /// All on which a probe may come.
+    pub fn all(&self) -> Vec<&Bound> {
+        let doors = self.clients.iter().chain(&self.http);
+        doors.chain(&self.metrics).collect()
+    }
+}
+
 /// Starts taking clients in.
-pub fn serve(clients: Vec<Bound>, metrics: Vec<Bound>, context: &Arc<Context>) -> Clients {
+pub fn serve(doors: Doors, context: &Arc<Context>) -> Clients {
     let api = Api::new(context.clone());
     let places = CONNECTIONS_MAX.min(open_files::connections_max());
     let places = Arc::new(Semaphore::new(places));
     let (open, closed) = watch::channel(());
     let mut accepting = JoinSet::new();
-    let client = |bound: Bound| {
-        let secure = bound.tls.is_some();
-        (bound, Listener::Client { secure })
+    let of_clients = match doors.http.is_empty() {
+        true => Serves::All,
+        false => Serves::Grpc,
     };
-    let clients = clients.into_iter().map(client);
-    let metrics = metrics.into_iter().map(|bound| (bound, Listener::Metrics));
-    for (bound, listener) in clients.chain(metrics) {
+    let client = |serves: Serves| {
+        move |bound: Bound| {
+            let secure = bound.tls.is_some();
+            (bound, Listener::Client { secure, serves })
+        }
+    };
+    let clients = doors.clients.into_iter().map(client(of_clients));
+    let http = doors.http.into_iter().map(client(Serves::Http));
+    let metrics = doors.metrics.into_iter();
+    let metrics = metrics.map(|bound| (bound, Listener::Metrics));
+    for (bound, listener) in clients.chain(http).chain(metrics) {
         let Bound { socket, tls } = bound;
         let door = Door {
             api: api.clone(),

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::data_dir::DataDir;
 use crate::intent::{self, Intent, Mode};
-use crate::listeners::Bound;
+use crate::listeners::Doors;
 use crate::rooms::{self, Rooms, Ties};
 use crate::seat::{self, Seat, SeatError, Taken};
 use crate::settings::Settings;
@@ -67,10 +67,7 @@ pub async fn run(
     watched: Option<&Watched>,
 ) -> Result<Ended> {
     // Bound before anything slow, so that a port in use is reported at once.
-    let clients = Doors {
-        clients: listeners::bind(&settings.listen_client, sides.client.as_ref())?,
-        metrics: listeners::bind(&settings.listen_metrics, sides.client.as_ref())?,
-    };
+    let doors = Doors::bind(settings, sides.client.as_ref())?;
     let peer_listeners = listeners::bind(&settings.listen_peer, sides.peer.as_ref())?;
     let dialler = Dialler {
         resolver: sides.resolver.clone(),
@@ -78,7 +75,7 @@ pub async fn run(
     };
     let seat = tokio::select! {
         seat = seat::take(settings, &dir, &dialler) => seat,
-        () = clients.explain(watched, "it is about to find its cluster") => return Ok(Ended::Changed),
+        () = explain(&doors, watched, "it is about to find its cluster") => return Ok(Ended::Changed),
         () = overruled(watched) => return Ok(Ended::Changed),
         signal = told.recv() => {
             tracing::info!(signal, "told to stop before the member had a cluster");
@@ -113,7 +110,7 @@ pub async fn run(
         identity,
         watched,
     };
-    life.lead(rooms, clients, removal, told).await
+    life.lead(rooms, doors, removal, told).await
 }
 
 /// Whether the cluster that was found is another one than the intent names. What was noted of it is
@@ -139,21 +136,12 @@ async fn overruled(watched: Option<&Watched>) {
     }
 }
 
-/// The ports for clients and for metrics.
-struct Doors {
-    clients: Vec<Bound>,
-    metrics: Vec<Bound>,
-}
-
-impl Doors {
-    /// With an intent, tells whoever asks that the process lives and what it waits for. Never ends.
-    async fn explain(&self, watched: Option<&Watched>, reason: &str) {
-        if watched.is_some() {
-            let all: Vec<&Bound> = self.clients.iter().chain(&self.metrics).collect();
-            gate::answer(&all, reason).await;
-        }
-        std::future::pending().await
+/// With an intent, tells whoever asks that the process lives and what it waits for. Never ends.
+async fn explain(doors: &Doors, watched: Option<&Watched>, reason: &str) {
+    if watched.is_some() {
+        gate::answer(&doors.all(), reason).await;
     }
+    std::future::pending().await
 }
 
 struct Life<'a> {
@@ -191,7 +179,7 @@ impl Life<'_> {
                 }
                 Err(error) => return Err(error.into()),
             },
-            () = doors.explain(self.watched, "it waits for the others to form a cluster") => {
+            () = explain(&doors, self.watched, "it waits for the others to form a cluster") => {
                 return Ok(Ended::Changed);
             }
             () = overruled(self.watched) => {
@@ -263,14 +251,13 @@ impl Life<'_> {
         };
         tokio::select! {
             () = caught_up => {}
-            () = doors.explain(self.watched, "it catches up with its cluster") => {}
+            () = explain(&doors, self.watched, "it catches up with its cluster") => {}
         }
         auth.forget_tokens();
         if settings.corruption.at_start {
             corruption::at_start(node).await?;
         }
-        let Doors { clients, metrics } = doors;
-        let clients = listeners::serve(clients, metrics, context);
+        let clients = listeners::serve(doors, context);
         let view = context.view.clone();
         let compacting = compactor::run(settings.auto_compaction, node.clone(), view.clone());
         tokio::spawn(compacting);

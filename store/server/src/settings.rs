@@ -21,6 +21,8 @@ pub struct Settings {
     /// The raft log's directory, where it is not inside `data_dir`.
     pub wal_dir: Option<PathBuf>,
     pub listen_client: Vec<ListenUrl>,
+    /// For all that is not gRPC; with none, it comes in by `listen_client` too.
+    pub listen_client_http: Vec<ListenUrl>,
     pub listen_peer: Vec<ListenUrl>,
     /// Listeners for metrics and health only.
     pub listen_metrics: Vec<ListenUrl>,

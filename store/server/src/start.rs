@@ -10,11 +10,12 @@ use tokio::time::sleep;
 
 use crate::data_dir::{DataDir, MEMBER};
 use crate::intent::{self, Decision, Intent};
+use crate::listeners::Doors;
 use crate::member::{self, Ended, Watched};
 use crate::settings::Settings;
 use crate::stop::{self, Told};
 use crate::tls::{self, Sides};
-use crate::{gate, listeners, open_files};
+use crate::{gate, open_files};
 
 /// A cluster that did not take this member in is asked again after this time: an operator may write
 /// the intent first and add the member then.
@@ -124,15 +125,9 @@ fn start_over(settings: &Settings) -> Result<()> {
 /// Answers probes until it is dropped. A port that is in use now may be free when asked again.
 async fn wait(settings: &Settings, sides: &Sides, reason: &str) {
     loop {
-        let tls = sides.client.as_ref();
-        let clients = listeners::bind(&settings.listen_client, tls);
-        let metrics = listeners::bind(&settings.listen_metrics, tls);
-        match (clients, metrics) {
-            (Ok(clients), Ok(metrics)) => {
-                let all: Vec<_> = clients.iter().chain(&metrics).collect();
-                gate::answer(&all, reason).await;
-            }
-            (Err(error), _) | (_, Err(error)) => {
+        match Doors::bind(settings, sides.client.as_ref()) {
+            Ok(doors) => gate::answer(&doors.all(), reason).await,
+            Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "probes are not answered");
             }
         }

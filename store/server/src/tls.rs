@@ -49,7 +49,12 @@ pub fn check(settings: &Settings) -> Result<()> {
 pub fn open(settings: &Settings) -> Result<Sides> {
     let resolver = Resolver::system()?;
     let client = settings.client_tls.as_ref();
-    let client_urls = [&settings.listen_client[..], &settings.listen_metrics[..]].concat();
+    let client_urls = [
+        &settings.listen_client[..],
+        &settings.listen_client_http[..],
+        &settings.listen_metrics[..],
+    ]
+    .concat();
     let client = client
         .map(|tls| {
             side(

@@ -3,10 +3,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use mainstay_proto::etcdserverpb as pb;
+use tonic::transport::Endpoint;
 
 use crate::cluster::{Cluster, Plan, free_port};
 use crate::options::Options;
 use crate::plain_http::{Answer, call};
+use crate::raw;
 use crate::tally::Tally;
 use crate::target::Target;
 
@@ -87,6 +89,7 @@ pub async fn run(options: &Options) -> Result<bool> {
     for (name, result) in [
         ("http one member", states(options).await),
         ("http metrics port", metrics_port(options).await),
+        ("http on URLs of its own", split(options).await),
         ("http metrics of the mixin", metrics(options).await),
         ("http without quorum", no_quorum(options).await),
     ] {
@@ -228,6 +231,43 @@ async fn metrics_port(options: &Options) -> Result<Instant> {
         let answer = call(port, "GET", "/metrics").await?;
         if answer.status != 200 || !answer.body.contains("etcd_server_has_leader 1") {
             bail!("metrics port {port}: status {}", answer.status);
+        }
+    }
+    Ok(since)
+}
+
+/// HTTP has URLs of its own: it is answered there and no longer beside gRPC, where it is cut.
+async fn split(options: &Options) -> Result<Instant> {
+    let since = Instant::now();
+    let mut clusters = Vec::new();
+    let mut ports = [0; 2];
+    for (at, binary) in [options.etcd(), options.subject().to_owned()]
+        .iter()
+        .enumerate()
+    {
+        ports[at] = free_port()?;
+        let plan = Plan::new(binary, ["etcd", "subject"][at], 1);
+        let flag = format!("--listen-client-http-urls=http://127.0.0.1:{}", ports[at]);
+        clusters.push(Cluster::start(&plan.flag(flag)).await?);
+    }
+    decided(&ports).await?;
+    for path in ["/health", "/version", "/livez", "/nothing"] {
+        equal(ports, "GET", path, "on the URL for HTTP").await?;
+    }
+    for (cluster, http) in clusters.iter().zip(ports) {
+        let label = cluster.label;
+        // gRPC goes on where it was: starting the cluster has read by it.
+        let beside = call(cluster.peers[0].client_port, "GET", "/health").await;
+        if let Ok(answer) = beside {
+            bail!("{label} answers HTTP beside gRPC: {answer:?}");
+        }
+        let status = raw::call(
+            Endpoint::from_shared(format!("http://127.0.0.1:{http}"))?.connect_lazy(),
+            "/etcdserverpb.KV/Range",
+            bytes::Bytes::new(),
+        );
+        if let Ok(answer) = status.await {
+            bail!("{label} answers gRPC on the URL for HTTP: {answer:?}");
         }
     }
     Ok(since)

@@ -5,7 +5,7 @@ use tonic::{Request, Response, Status};
 
 /// Passes message bytes through untouched, so that any path can be called with any bytes.
 #[derive(Clone, Copy, Debug, Default)]
-struct Untouched;
+pub struct Untouched;
 
 impl Codec for Untouched {
     type Encode = Bytes;

@@ -35,12 +35,17 @@ pub fn settings(mut values: Values) -> Result<Settings, Refusal> {
     let data_dir = data_dir(&values, &name);
     let join = state(&values)?;
     let listen_client = urls::listeners(&values, "listen-client-urls")?;
+    let listen_client_http = urls::listeners(&values, "listen-client-http-urls")?;
     let listen_peer = urls::listeners(&values, "listen-peer-urls")?;
     let listen_metrics = urls::listeners(&values, "listen-metrics-urls")?;
-    let client_tls = tls::client(&mut values, &[&listen_client, &listen_metrics])?;
+    let client_tls = tls::client(
+        &mut values,
+        &[&listen_client, &listen_client_http, &listen_metrics],
+    )?;
     let peer_tls = tls::peer(&mut values, &listen_peer)?;
     Ok(Settings {
         listen_client,
+        listen_client_http,
         listen_peer,
         listen_metrics,
         client_tls,

@@ -40,7 +40,6 @@ use Kind::{Anything, Bool, Duration, Int, Text, Uint};
 use Status::{Ignored, Used};
 
 const DISCOVERY: Status = Status::Refused("a discovery service over TLS is not reached yet");
-const LATER: Status = Status::Refused("it is not there yet");
 
 const fn flag(name: &'static str, default: &'static str, kind: Kind, status: Status) -> Flag {
     Flag {
@@ -64,7 +63,7 @@ pub const FLAGS: &[Flag] = &[
     flag("initial-election-tick-advance", "true", Bool, Ignored),
     flag("listen-peer-urls", "http://localhost:2380", Text, Used),
     flag("listen-client-urls", "http://localhost:2379", Text, Used),
-    flag("listen-client-http-urls", "", Text, LATER),
+    flag("listen-client-http-urls", "", Text, Used),
     flag("max-snapshots", "5", Uint, Ignored),
     flag("max-wals", "5", Uint, Ignored),
     flag("memory-mlock", "false", Bool, Ignored),

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use mainstay_proto::etcdserverpb as pb;
 use prost::Message;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
+
+use crate::raw::Untouched;
 
 /// Longest wait for an answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
@@ -58,44 +59,6 @@ pub struct Answer {
     pub ended: Ended,
     /// The first message.
     pub body: Bytes,
-}
-
-/// Passes the bytes of messages through.
-#[derive(Clone, Copy, Default)]
-struct Untouched;
-
-impl Codec for Untouched {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Untouched {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Untouched {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
 }
 
 /// Makes a call with one message and looks at the first that comes back.
