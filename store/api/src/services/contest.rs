@@ -22,6 +22,7 @@ pub use keys::{first, prefix, read};
 use super::key_watch::KeyWatch;
 use super::{kv, lease};
 use crate::context::Context;
+use crate::error::Error;
 use crate::metadata::Caller;
 use keys::{created, key, lists, one, op, put};
 
@@ -127,8 +128,21 @@ impl Contender {
         })
     }
 
+    /// Waits until it has won, and looks once more: its lease may have ended while it waited, and
+    /// then somebody else has.
+    pub async fn win(&self, entry: &Entry) -> Result<Option<ResponseHeader>, Status> {
+        if entry.first {
+            return Ok(entry.header);
+        }
+        self.turn().await?;
+        match self.stands().await? {
+            (header, true) => Ok(header),
+            (_, false) => Err(Error::SessionExpired.into()),
+        }
+    }
+
     /// Returns once nothing under the prefix is left that was created earlier.
-    pub async fn turn(&self) -> Result<(), Status> {
+    async fn turn(&self) -> Result<(), Status> {
         let request = RangeRequest {
             sort_order: SortOrder::Descend as i32,
             max_create_revision: self.revision.saturating_sub(1),
@@ -149,7 +163,7 @@ impl Contender {
     }
 
     /// Whether its key is still the one it came with, and the header of that look.
-    pub async fn stands(&self) -> Result<(Option<ResponseHeader>, bool), Status> {
+    async fn stands(&self) -> Result<(Option<ResponseHeader>, bool), Status> {
         let (header, found) = read(&self.context, &self.caller, one(&self.key)).await?;
         let stands = found
             .first()
@@ -246,7 +260,6 @@ pub fn unknown(status: Status) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
 
     #[test]
     fn failures_lose_their_code_and_keep_their_text() {

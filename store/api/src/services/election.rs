@@ -37,19 +37,14 @@ async fn win(
         Contender::enter(context, caller, &request.name, session, value).await?;
     let (key, rev, lease) = (contender.key.clone(), contender.revision, session.lease);
     // Who campaigns again replaces what it has said before.
-    if entry.held.is_some_and(|held| held.value != request.value) {
+    if entry
+        .held
+        .as_ref()
+        .is_some_and(|held| held.value != request.value)
+    {
         proclaimed(context, caller, &key, rev, request.value, lease).await?;
     }
-    let mut header = entry.header;
-    if !entry.first {
-        contender.turn().await?;
-        // Its lease may have ended while it waited, and then somebody else leads.
-        let (now, stands) = contender.stands().await?;
-        if !stands {
-            return Err(Error::SessionExpired.into());
-        }
-        header = now;
-    }
+    let header = contender.win(&entry).await?;
     contender.keep();
     Ok(CampaignResponse {
         header,

@@ -10,7 +10,6 @@ use tonic::Status;
 use super::contest::{Contender, Session, unknown};
 use super::kv;
 use crate::context::Context;
-use crate::error::Error;
 use crate::metadata::Caller;
 
 /// Waits for the lock. A caller that goes away while it waits leaves nothing behind.
@@ -30,16 +29,7 @@ async fn acquire(
     let session = Session::open(context, caller, request.lease).await?;
     let (contender, entry) =
         Contender::enter(context, caller, &request.name, session, Bytes::new()).await?;
-    let mut header = entry.header;
-    if !entry.first {
-        contender.turn().await?;
-        // Its lease may have ended while it waited, and then nobody owns the lock.
-        let (now, stands) = contender.stands().await?;
-        if !stands {
-            return Err(Error::SessionExpired.into());
-        }
-        header = now;
-    }
+    let header = contender.win(&entry).await?;
     let key = contender.keep();
     Ok(LockResponse { header, key })
 }
