@@ -72,7 +72,7 @@ pub const SUITES: &[Suite] = &[
     Suite {
         steps: &[
             wire(&["diff", "--seeds", "20"]),
-            wire(&["diff", "--tls", "--seeds", "4", "--start-seed", "21"]),
+            wire(&["diff", "--tls", "--seeds", "10", "--start-seed", "21"]),
         ],
         ..beside_peers("diff", 10)
     },
