@@ -81,7 +81,7 @@ pub const SUITES: &[Suite] = &[
             wire(&["script"]),
             wire(&["script", "--tls", "--only", "cluster"]),
         ],
-        ..beside_peers("script", 5)
+        ..beside_peers("script", 8)
     },
     Suite {
         steps: &[wire(&["etcdctl"])],
@@ -101,7 +101,7 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         steps: &[wire(&["member"])],
-        ..beside_peers("member", 5)
+        ..beside_peers("member", 8)
     },
     Suite {
         steps: &[wire(&["go-client"])],
@@ -159,11 +159,11 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         steps: &[chaos(&["members"])],
-        ..beside_peers("members", 5)
+        ..beside_peers("members", 8)
     },
     Suite {
         steps: &[chaos(&["quorum"])],
-        ..beside_peers("quorum", 5)
+        ..beside_peers("quorum", 8)
     },
     Suite {
         steps: &[chaos(&["snapshot", "--megabytes", "64"])],
