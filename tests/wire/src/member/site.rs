@@ -125,9 +125,14 @@ impl Site {
 
     fn named(&self, text: &str) -> String {
         let names = self.names.iter();
-        names.fold(text.to_owned(), |text, (real, name)| {
+        let mut named = names.fold(text.to_owned(), |text, (real, name)| {
             text.replace(real, name)
-        })
+        });
+        // etcdctl pads an id to sixteen digits, and one in sixteen is shorter.
+        while named.contains("Member  ") {
+            named = named.replace("Member  ", "Member ");
+        }
+        named
     }
 
     /// Tries until the command succeeds: a cluster wants members to have been in touch first, and a
