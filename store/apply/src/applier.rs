@@ -253,9 +253,6 @@ fn dispatch(
     members: &mut Members,
     body: &Body,
 ) -> Result<Outcome, Failure> {
-    if let Some(outcome) = auth::apply(context, body) {
-        return outcome;
-    }
     match body {
         Body::Put(request) => put::apply(context, request),
         Body::DeleteRange(request) => delete::apply(context, request),
@@ -267,8 +264,39 @@ fn dispatch(
         Body::Publish(request) => publish::attributes(context, members, request),
         Body::ClusterVersion(request) => publish::cluster_version(context, members, request),
         Body::Downgrade(request) => publish::downgrade(context, members, request),
-        // Taken above.
-        _ => Ok(Outcome::Done),
+        Body::Authenticate(request) => auth::authenticate(context, request),
+        Body::AuthEnable(_) => auth::change(context, |auth, batch| auth.enable(batch)),
+        Body::AuthDisable(_) => auth::change(context, |auth, batch| {
+            auth.disable(batch);
+            Ok(())
+        }),
+        Body::UserAdd(request) => {
+            auth::change(context, |auth, batch| auth.add_user(batch, request))
+        }
+        Body::UserChangePassword(request) => {
+            auth::change(context, |auth, batch| auth.change_password(batch, request))
+        }
+        Body::UserDelete(request) => auth::change(context, |auth, batch| {
+            auth.delete_user(batch, &request.name)
+        }),
+        Body::UserGrantRole(request) => {
+            auth::change(context, |auth, batch| auth.grant_role(batch, request))
+        }
+        Body::UserRevokeRole(request) => {
+            auth::change(context, |auth, batch| auth.revoke_role(batch, request))
+        }
+        Body::RoleAdd(request) => {
+            auth::change(context, |auth, batch| auth.add_role(batch, &request.name))
+        }
+        Body::RoleDelete(request) => auth::change(context, |auth, batch| {
+            auth.delete_role(batch, &request.role)
+        }),
+        Body::RoleGrantPermission(request) => {
+            auth::change(context, |auth, batch| auth.grant_permission(batch, request))
+        }
+        Body::RoleRevokePermission(request) => auth::change(context, |auth, batch| {
+            auth.revoke_permission(batch, request)
+        }),
     }
 }
 
