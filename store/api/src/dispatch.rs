@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use crate::context::Context;
 use crate::grpc::{self, Body, Call, Coding, MessageStream, Messages};
 use crate::metadata::{Caller, admit};
-use crate::rights::{self, Method, Presence, Right, Row};
+use crate::rights::{self, Method, Right, Row};
 use crate::services::{
     auth, cluster, downgrade, election, health, kv, lease, lock, maintenance, reflection, snapshot,
     watch,
@@ -43,9 +43,8 @@ pub fn is_grpc<B>(request: &Request<B>) -> bool {
 /// Answers a gRPC request.
 pub async fn grpc<B: Incoming>(context: Arc<Context>, request: Request<B>) -> Response<Body> {
     let path = request.uri().path();
-    let row = match rights::find(path) {
-        Some(row) if row.presence == Presence::Here => row,
-        _ => return grpc::refused(&Status::new(Code::Unimplemented, rights::unknown(path))),
+    let Some(row) = rights::find(path) else {
+        return grpc::refused(&Status::new(Code::Unimplemented, rights::unknown(path)));
     };
     if request.method() != HttpMethod::POST {
         return grpc::refused(&Status::new(
@@ -113,48 +112,6 @@ async fn route_rare<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
         Method::HashKv => exchange.unary(maintenance::hash_kv).await,
         Method::Snapshot => exchange.stream(snapshot::snapshot).await,
         Method::MoveLeader => exchange.unary(maintenance::move_leader).await,
-        Method::AuthEnable
-        | Method::AuthDisable
-        | Method::AuthStatus
-        | Method::Authenticate
-        | Method::UserAdd
-        | Method::UserGet
-        | Method::UserList
-        | Method::UserDelete
-        | Method::UserChangePassword
-        | Method::UserGrantRole
-        | Method::UserRevokeRole
-        | Method::RoleAdd
-        | Method::RoleGet
-        | Method::RoleList
-        | Method::RoleDelete
-        | Method::RoleGrantPermission
-        | Method::RoleRevokePermission => route_auth(exchange).await,
-        Method::Lock => exchange.unary_for(lock::lock).await,
-        Method::Unlock => exchange.unary_for(lock::unlock).await,
-        Method::Campaign => exchange.unary_for(election::campaign).await,
-        Method::Proclaim => exchange.unary_for(election::proclaim).await,
-        Method::Leader => exchange.unary_for(election::leader).await,
-        Method::Observe => exchange.stream(election::observe).await,
-        Method::Resign => exchange.unary_for(election::resign).await,
-        Method::HealthCheck => exchange.unary(health::check).await,
-        Method::HealthWatch => exchange.stream(health::watch).await,
-        Method::Reflection | Method::ReflectionAlpha => {
-            let mut call = exchange.call;
-            let response = reflection::answer(exchange.row.method, exchange.request).await;
-            call.end(Code::Ok);
-            response
-        }
-        // The table says these are not here, so they were refused before.
-        _ => grpc::refused(&Status::new(
-            Code::Unimplemented,
-            rights::unknown(exchange.request.uri().path()),
-        )),
-    }
-}
-
-async fn route_auth<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
-    match exchange.row.method {
         Method::AuthEnable => exchange.unary_for(auth::enable).await,
         Method::AuthDisable => exchange.unary_for(auth::disable).await,
         Method::AuthStatus => exchange.unary_for(auth::status).await,
@@ -171,7 +128,26 @@ async fn route_auth<B: Incoming>(exchange: Exchange<B>) -> Response<Body> {
         Method::RoleList => exchange.unary_for(auth::role_list).await,
         Method::RoleDelete => exchange.unary_for(auth::role_delete).await,
         Method::RoleGrantPermission => exchange.unary_for(auth::role_grant_permission).await,
-        _ => exchange.unary_for(auth::role_revoke_permission).await,
+        Method::RoleRevokePermission => exchange.unary_for(auth::role_revoke_permission).await,
+        Method::Lock => exchange.unary_for(lock::lock).await,
+        Method::Unlock => exchange.unary_for(lock::unlock).await,
+        Method::Campaign => exchange.unary_for(election::campaign).await,
+        Method::Proclaim => exchange.unary_for(election::proclaim).await,
+        Method::Leader => exchange.unary_for(election::leader).await,
+        Method::Observe => exchange.stream(election::observe).await,
+        Method::Resign => exchange.unary_for(election::resign).await,
+        Method::HealthCheck => exchange.unary(health::check).await,
+        Method::HealthWatch => exchange.stream(health::watch).await,
+        Method::Reflection | Method::ReflectionAlpha => {
+            let mut call = exchange.call;
+            let response = reflection::answer(exchange.row.method, exchange.request).await;
+            call.end(Code::Ok);
+            response
+        }
+        // The frequent ones went another way.
+        Method::Range | Method::Put | Method::Txn | Method::Watch => {
+            Box::pin(route(exchange)).await
+        }
     }
 }
 

@@ -2,10 +2,10 @@
 //! none.
 //!
 //! A row also says what the rest of the crate needs to know of a method before looking into its
-//! request: its shape, whether a learner serves it, and whether it is there already. What is asked
-//! of the caller once authentication is on the column of rights says: `Token` and `Root` are seen
-//! to before the handler is reached, and again at apply where an entry is made; for the others the
-//! handler asks, as it takes the request to know.
+//! request: its shape, and whether a learner serves it. What is asked of the caller once
+//! authentication is on the column of rights says: `Token` and `Root` are seen to before the handler
+//! is reached, and again at apply where an entry is made; for the others the handler asks, as it
+//! takes the request to know.
 
 /// How many messages go each way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +52,6 @@ pub enum Learner {
     Refuses,
 }
 
-/// Whether the server can do it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presence {
-    Here,
-    /// Answered as a server answers that does not know the method.
-    Missing,
-}
-
 /// One RPC.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
@@ -70,12 +62,11 @@ pub struct Row {
     pub shape: Shape,
     pub right: Right,
     pub learner: Learner,
-    pub presence: Presence,
 }
 
 macro_rules! rows {
-    ($($service:literal { $($method:ident $name:literal $shape:ident $right:ident $learner:ident
-        $presence:ident;)* })*) => {
+    ($($service:literal { $($method:ident $name:literal $shape:ident $right:ident $learner:ident;)*
+    })*) => {
         /// Every RPC the server knows by name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Method { $($($method,)*)* }
@@ -88,7 +79,6 @@ macro_rules! rows {
             shape: Shape::$shape,
             right: Right::$right,
             learner: Learner::$learner,
-            presence: Presence::$presence,
         },)*)*];
 
         /// Finds a method by the path of its HTTP/2 request.
@@ -104,79 +94,79 @@ macro_rules! rows {
 
 rows! {
     "etcdserverpb.KV" {
-        Range "Range" Unary Keys Serializable Here;
-        RangeStream "RangeStream" ServerStream Keys Refuses Here;
-        Put "Put" Unary Keys Refuses Here;
-        DeleteRange "DeleteRange" Unary Keys Refuses Here;
-        Txn "Txn" Unary Keys Refuses Here;
-        Compact "Compact" Unary Root Refuses Here;
+        Range "Range" Unary Keys Serializable;
+        RangeStream "RangeStream" ServerStream Keys Refuses;
+        Put "Put" Unary Keys Refuses;
+        DeleteRange "DeleteRange" Unary Keys Refuses;
+        Txn "Txn" Unary Keys Refuses;
+        Compact "Compact" Unary Root Refuses;
     }
     "etcdserverpb.Watch" {
-        Watch "Watch" Bidi Keys Refuses Here;
+        Watch "Watch" Bidi Keys Refuses;
     }
     "etcdserverpb.Lease" {
-        LeaseGrant "LeaseGrant" Unary Token Refuses Here;
-        LeaseRevoke "LeaseRevoke" Unary LeaseKeys Refuses Here;
-        LeaseKeepAlive "LeaseKeepAlive" Bidi LeaseKeys Refuses Here;
-        LeaseTimeToLive "LeaseTimeToLive" Unary LeaseKeys Refuses Here;
-        LeaseLeases "LeaseLeases" Unary LeaseKeys Refuses Here;
+        LeaseGrant "LeaseGrant" Unary Token Refuses;
+        LeaseRevoke "LeaseRevoke" Unary LeaseKeys Refuses;
+        LeaseKeepAlive "LeaseKeepAlive" Bidi LeaseKeys Refuses;
+        LeaseTimeToLive "LeaseTimeToLive" Unary LeaseKeys Refuses;
+        LeaseLeases "LeaseLeases" Unary LeaseKeys Refuses;
     }
     "etcdserverpb.Cluster" {
-        MemberAdd "MemberAdd" Unary Root Refuses Here;
-        MemberRemove "MemberRemove" Unary Root Refuses Here;
-        MemberUpdate "MemberUpdate" Unary Root Refuses Here;
-        MemberList "MemberList" Unary Token Refuses Here;
-        MemberPromote "MemberPromote" Unary Root Refuses Here;
+        MemberAdd "MemberAdd" Unary Root Refuses;
+        MemberRemove "MemberRemove" Unary Root Refuses;
+        MemberUpdate "MemberUpdate" Unary Root Refuses;
+        MemberList "MemberList" Unary Token Refuses;
+        MemberPromote "MemberPromote" Unary Root Refuses;
     }
     "etcdserverpb.Maintenance" {
-        Alarm "Alarm" Unary Token Refuses Here;
-        Status "Status" Unary Token Serves Here;
-        Defragment "Defragment" Unary Root Refuses Here;
-        Hash "Hash" Unary Root Refuses Here;
-        HashKv "HashKV" Unary Root Refuses Here;
-        Snapshot "Snapshot" ServerStream Root Serves Here;
-        MoveLeader "MoveLeader" Unary Root Refuses Here;
-        Downgrade "Downgrade" Unary Root Refuses Here;
+        Alarm "Alarm" Unary Token Refuses;
+        Status "Status" Unary Token Serves;
+        Defragment "Defragment" Unary Root Refuses;
+        Hash "Hash" Unary Root Refuses;
+        HashKv "HashKV" Unary Root Refuses;
+        Snapshot "Snapshot" ServerStream Root Serves;
+        MoveLeader "MoveLeader" Unary Root Refuses;
+        Downgrade "Downgrade" Unary Root Refuses;
     }
     "etcdserverpb.Auth" {
-        AuthEnable "AuthEnable" Unary Root Refuses Here;
-        AuthDisable "AuthDisable" Unary Root Refuses Here;
-        AuthStatus "AuthStatus" Unary Nobody Refuses Here;
-        Authenticate "Authenticate" Unary Nobody Refuses Here;
-        UserAdd "UserAdd" Unary Root Refuses Here;
-        UserGet "UserGet" Unary RootOrOwn Refuses Here;
-        UserList "UserList" Unary Root Refuses Here;
-        UserDelete "UserDelete" Unary Root Refuses Here;
-        UserChangePassword "UserChangePassword" Unary Root Refuses Here;
-        UserGrantRole "UserGrantRole" Unary Root Refuses Here;
-        UserRevokeRole "UserRevokeRole" Unary Root Refuses Here;
-        RoleAdd "RoleAdd" Unary Root Refuses Here;
-        RoleGet "RoleGet" Unary RootOrOwn Refuses Here;
-        RoleList "RoleList" Unary Root Refuses Here;
-        RoleDelete "RoleDelete" Unary Root Refuses Here;
-        RoleGrantPermission "RoleGrantPermission" Unary Root Refuses Here;
-        RoleRevokePermission "RoleRevokePermission" Unary Root Refuses Here;
+        AuthEnable "AuthEnable" Unary Root Refuses;
+        AuthDisable "AuthDisable" Unary Root Refuses;
+        AuthStatus "AuthStatus" Unary Nobody Refuses;
+        Authenticate "Authenticate" Unary Nobody Refuses;
+        UserAdd "UserAdd" Unary Root Refuses;
+        UserGet "UserGet" Unary RootOrOwn Refuses;
+        UserList "UserList" Unary Root Refuses;
+        UserDelete "UserDelete" Unary Root Refuses;
+        UserChangePassword "UserChangePassword" Unary Root Refuses;
+        UserGrantRole "UserGrantRole" Unary Root Refuses;
+        UserRevokeRole "UserRevokeRole" Unary Root Refuses;
+        RoleAdd "RoleAdd" Unary Root Refuses;
+        RoleGet "RoleGet" Unary RootOrOwn Refuses;
+        RoleList "RoleList" Unary Root Refuses;
+        RoleDelete "RoleDelete" Unary Root Refuses;
+        RoleGrantPermission "RoleGrantPermission" Unary Root Refuses;
+        RoleRevokePermission "RoleRevokePermission" Unary Root Refuses;
     }
     "v3lockpb.Lock" {
-        Lock "Lock" Unary Keys Refuses Here;
-        Unlock "Unlock" Unary Keys Refuses Here;
+        Lock "Lock" Unary Keys Refuses;
+        Unlock "Unlock" Unary Keys Refuses;
     }
     "v3electionpb.Election" {
-        Campaign "Campaign" Unary Keys Refuses Here;
-        Proclaim "Proclaim" Unary Keys Refuses Here;
-        Leader "Leader" Unary Keys Refuses Here;
-        Observe "Observe" ServerStream Keys Refuses Here;
-        Resign "Resign" Unary Keys Refuses Here;
+        Campaign "Campaign" Unary Keys Refuses;
+        Proclaim "Proclaim" Unary Keys Refuses;
+        Leader "Leader" Unary Keys Refuses;
+        Observe "Observe" ServerStream Keys Refuses;
+        Resign "Resign" Unary Keys Refuses;
     }
     "grpc.health.v1.Health" {
-        HealthCheck "Check" Unary Nobody Serves Here;
-        HealthWatch "Watch" ServerStream Nobody Serves Here;
+        HealthCheck "Check" Unary Nobody Serves;
+        HealthWatch "Watch" ServerStream Nobody Serves;
     }
     "grpc.reflection.v1.ServerReflection" {
-        Reflection "ServerReflectionInfo" Bidi Nobody Serves Here;
+        Reflection "ServerReflectionInfo" Bidi Nobody Serves;
     }
     "grpc.reflection.v1alpha.ServerReflection" {
-        ReflectionAlpha "ServerReflectionInfo" Bidi Nobody Serves Here;
+        ReflectionAlpha "ServerReflectionInfo" Bidi Nobody Serves;
     }
 }
 

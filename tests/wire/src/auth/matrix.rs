@@ -93,10 +93,6 @@ pub async fn run(options: &Options) -> Result<()> {
             let tokens = [callers[0][at].as_deref(), callers[1][at].as_deref()];
             let reference = stages[0].call(tokens[0], call).await?.ended;
             let subject = stages[1].call(tokens[1], call).await?.ended;
-            // What is not there yet needs no right.
-            if subject.text().starts_with("unknown method") {
-                continue;
-            }
             let equal = DEVIATIONS.contains(name)
                 || reference == subject
                 || !reference.is_of_rights() && !subject.is_of_rights();

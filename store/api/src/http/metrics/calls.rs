@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::CODE_NAMES;
 use crate::grpc::MethodCounters;
 use crate::metrics::{Text, escape};
-use crate::rights::{Presence, ROWS, Row};
+use crate::rights::{ROWS, Row};
 
 /// Which counter of a method a family shows.
 type Pick = fn(&MethodCounters) -> &AtomicU64;
@@ -68,8 +68,8 @@ fn durations(context: &Context, text: &mut Text) {
 }
 
 fn rows(context: &Context) -> impl Iterator<Item = (&'static Row, &MethodCounters)> {
-    let present = ROWS.iter().filter(|row| row.presence == Presence::Here);
-    present.filter_map(|row| Some((row, context.calls.method(row.method as usize)?)))
+    ROWS.iter()
+        .filter_map(|row| Some((row, context.calls.method(row.method as usize)?)))
 }
 
 fn labels(row: &Row, code: &str) -> String {
