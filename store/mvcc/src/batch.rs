@@ -195,8 +195,8 @@ impl Batch<'_> {
     pub fn meta_scan(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, Error> {
         let mut rows = BTreeMap::new();
         for row in self.writer.inner().db.rows(&schema::meta_key(prefix)) {
-            let (key, value) = row?;
-            rows.insert(Bytes::from(key).slice(1..), Bytes::from(value));
+            let (key, value) = schema::meta_row(row?);
+            rows.insert(key, value);
         }
         let end = after_prefix(prefix);
         for (key, value) in self

@@ -199,10 +199,8 @@ impl Db {
 
 /// Reads one row of a database that nobody has open, such as a checkpoint.
 pub(crate) fn peek(dir: &Path, rows: &[&[u8]]) -> Result<Vec<Option<Bytes>>, Error> {
-    let rocks = DB::open_for_read_only(&RocksOptions::default(), dir, false)?;
-    rows.iter()
-        .map(|row| Ok(rocks.get(row)?.map(Bytes::from)))
-        .collect()
+    let db = Db::open_to_read(dir)?;
+    rows.iter().map(|row| db.get(row)).collect()
 }
 
 fn rocks_options(options: &Options) -> RocksOptions {

@@ -94,11 +94,8 @@ impl<'a> Frozen<'a> {
     /// Rows of the rooms above whose key begins with `prefix`, in order.
     pub fn meta_scan(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, Error> {
         let first = schema::meta_key(prefix);
-        let rows = self.rows(&first, after_prefix(&first)).map(|row| {
-            let (key, value) = row?;
-            Ok((Bytes::from(key).slice(1..), Bytes::from(value)))
-        });
-        rows.collect()
+        let rows = self.rows(&first, after_prefix(&first));
+        rows.map(|row| row.map(schema::meta_row)).collect()
     }
 
     /// Hands over every record that a compaction which has come to its end leaves, as the rows of

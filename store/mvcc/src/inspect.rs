@@ -59,11 +59,8 @@ impl Inspector {
     /// Rows of the rooms above whose key begins with `prefix`, in order.
     pub fn meta_scan(&self, prefix: &[u8]) -> Vec<Result<(Bytes, Bytes), Error>> {
         let prefix = schema::meta_key(prefix);
-        let rows = self.db.rows(&prefix).map(|row| {
-            let (key, value) = row?;
-            Ok((Bytes::from(key).slice(1..), Bytes::from(value)))
-        });
-        rows.collect()
+        let rows = self.db.rows(&prefix);
+        rows.map(|row| row.map(schema::meta_row)).collect()
     }
 
     /// Every record by revision. After one that cannot be read the walk goes on behind it, in

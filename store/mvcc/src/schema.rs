@@ -1,6 +1,8 @@
 //! Keys of the rows in RocksDB. There is one column family, so that a flush is always a prefix of
 //! the commits; the first byte of a key names the family.
 
+use bytes::Bytes;
+
 use crate::{Error, revision::Revision};
 
 /// Records by revision: `r`, main revision (8 bytes, big-endian), sub revision (4 bytes).
@@ -46,6 +48,11 @@ pub(crate) fn record_revision(key: &[u8]) -> Result<Revision, Error> {
         main,
         sub: u32::from_be_bytes(*sub),
     })
+}
+
+/// Key and value of a small row as the room above knows them.
+pub(crate) fn meta_row((key, value): (Box<[u8]>, Box<[u8]>)) -> (Bytes, Bytes) {
+    (Bytes::from(key).slice(1..), Bytes::from(value))
 }
 
 pub(crate) fn meta_key(key: &[u8]) -> Vec<u8> {

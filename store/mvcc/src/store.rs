@@ -259,11 +259,9 @@ impl Store {
 
     /// Rows of the rooms above whose key begins with `prefix`, in order.
     pub fn meta_scan(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, Error> {
-        let rows = self.inner().db.rows(&schema::meta_key(prefix)).map(|row| {
-            let (key, value) = row?;
-            Ok((Bytes::from(key).slice(1..), Bytes::from(value)))
-        });
-        rows.collect()
+        let prefix = schema::meta_key(prefix);
+        let rows = self.inner().db.rows(&prefix);
+        rows.map(|row| row.map(schema::meta_row)).collect()
     }
 
     /// Copies the flushed state into `dir`, which must not exist, by hard links where it can.
