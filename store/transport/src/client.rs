@@ -5,18 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::ring;
-use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::connect::shake;
 use crate::error::{Error, Refused};
-use crate::handshakes::HANDSHAKE_TIMEOUT;
 use crate::material::{self, Pair};
 use crate::tls::{misfit, parts};
-use crate::verifier::AnyServer;
+use crate::verifier::{AnyServer, trusting};
 
 /// `--cacert`, `--cert`, `--key` and `--insecure-skip-tls-verify`, as etcdctl has them.
 #[derive(Clone, Debug, Default)]
@@ -65,27 +62,17 @@ impl ClientTls {
         stream: TcpStream,
         host: &str,
     ) -> Result<TlsStream<TcpStream>, Refused> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| Refused::Other(format!("{host:?} is not a host name")))?;
-        let handshake = TlsConnector::from(self.0.clone()).connect(name, stream);
-        match timeout(HANDSHAKE_TIMEOUT, handshake).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(Refused::of(&error)),
-            Err(_) => Err(Refused::Slow),
-        }
+        let (stream, _) = shake(self.0.clone(), stream, host).await?;
+        Ok(stream)
     }
 }
 
 fn roots(bundle: Option<&Path>) -> Result<RootCertStore, Error> {
-    let mut store = RootCertStore::empty();
     let Some(path) = bundle else {
+        let mut store = RootCertStore::empty();
         // One that cannot be read is one less to trust; the handshake says if it was needed.
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         return Ok(store);
     };
-    for certificate in material::bundle(path)? {
-        let added = store.add(certificate);
-        added.map_err(|error| Error::Verifier(format!("trusted CA: {error}")))?;
-    }
-    Ok(store)
+    trusting(&material::bundle(path)?)
 }

@@ -1,5 +1,8 @@
 //! The dialler's side of a handshake.
 
+use std::sync::Arc;
+
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -26,16 +29,25 @@ impl Tls {
                 "there is no trusted CA to verify a server by".to_owned(),
             ));
         };
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| Refused::Other(format!("{host:?} is not a host name")))?;
-        let handshake = TlsConnector::from(config).connect(name.clone(), stream);
-        let stream = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err(Refused::of(&error)),
-            Err(_) => return Err(Refused::Slow),
-        };
+        let (stream, name) = shake(config, stream, host).await?;
         let chain = chain_of(stream.get_ref().1);
         let session = Session::of_server(self.clone(), chain, name, changes);
         Ok(Guarded::new(stream, session))
+    }
+}
+
+/// Shakes hands with `host` within the time a handshake has; returns its name too.
+pub(crate) async fn shake(
+    config: Arc<ClientConfig>,
+    stream: TcpStream,
+    host: &str,
+) -> Result<(TlsStream<TcpStream>, ServerName<'static>), Refused> {
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| Refused::Other(format!("{host:?} is not a host name")))?;
+    let handshake = TlsConnector::from(config).connect(name.clone(), stream);
+    match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(Ok(stream)) => Ok((stream, name)),
+        Ok(Err(error)) => Err(Refused::of(&error)),
+        Err(_) => Err(Refused::Slow),
     }
 }

@@ -200,11 +200,16 @@ fn roots(material: &Material) -> Result<Option<Arc<RootCertStore>>, Error> {
     let Some(trusted) = &material.trusted else {
         return Ok(None);
     };
+    Ok(Some(Arc::new(trusting(trusted)?)))
+}
+
+/// A store of these authorities and no others.
+pub(crate) fn trusting(authorities: &[CertificateDer<'static>]) -> Result<RootCertStore, Error> {
     let mut store = RootCertStore::empty();
-    for certificate in trusted {
+    for certificate in authorities {
         store
             .add(certificate.clone())
             .map_err(|error| Error::Verifier(format!("trusted CA: {error}")))?;
     }
-    Ok(Some(Arc::new(store)))
+    Ok(store)
 }
