@@ -26,19 +26,7 @@ impl Secure {
     }
 
     pub fn member_flags(&self) -> Vec<String> {
-        let (ca, cert, key) = (
-            self.ca.display(),
-            self.member.cert.display(),
-            self.member.key.display(),
-        );
-        let mut flags = Vec::new();
-        for side in ["", "peer-"] {
-            flags.push(format!("--{side}trusted-ca-file={ca}"));
-            flags.push(format!("--{side}cert-file={cert}"));
-            flags.push(format!("--{side}key-file={key}"));
-            flags.push(format!("--{side}client-cert-auth"));
-        }
-        flags
+        mainstay_pki::member_flags(&self.ca, &self.member)
     }
 
     /// For `benchmark` and `etcdctl`.

@@ -118,6 +118,20 @@ impl Authority {
     }
 }
 
+/// The flags of a member that shows `pair` to clients and members alike and asks both for a
+/// certificate that `ca` has signed; those of kubeadm's manifest.
+pub fn member_flags(ca: &Path, pair: &Pair) -> Vec<String> {
+    let (ca, cert, key) = (ca.display(), pair.cert.display(), pair.key.display());
+    let mut flags = Vec::new();
+    for side in ["", "peer-"] {
+        flags.push(format!("--{side}cert-file={cert}"));
+        flags.push(format!("--{side}key-file={key}"));
+        flags.push(format!("--{side}trusted-ca-file={ca}"));
+        flags.push(format!("--{side}client-cert-auth=true"));
+    }
+    flags
+}
+
 /// Writes a file so that whoever reads it finds the old or the new one, whole.
 pub fn replace(path: &Path, text: &str) -> Result<()> {
     let new = path.with_extension("new");

@@ -211,8 +211,8 @@ fn tidy(mut answer: Answer) -> Answer {
     answer
 }
 
-async fn metrics_port(options: &Options) -> Result<Instant> {
-    let since = Instant::now();
+/// A member of each product that listens on one URL more, by a flag; its port at each.
+async fn with_url(options: &Options, flag: &str) -> Result<(Vec<Cluster>, [u16; 2])> {
     let mut clusters = Vec::new();
     let mut ports = [0; 2];
     for (at, binary) in [options.etcd(), options.subject().to_owned()]
@@ -221,9 +221,15 @@ async fn metrics_port(options: &Options) -> Result<Instant> {
     {
         ports[at] = free_port()?;
         let plan = Plan::new(binary, ["etcd", "subject"][at], 1);
-        let flag = format!("--listen-metrics-urls=http://127.0.0.1:{}", ports[at]);
-        clusters.push(Cluster::start(&plan.flag(flag)).await?);
+        let plan = plan.flag(format!("{flag}=http://127.0.0.1:{}", ports[at]));
+        clusters.push(Cluster::start(&plan).await?);
     }
+    Ok((clusters, ports))
+}
+
+async fn metrics_port(options: &Options) -> Result<Instant> {
+    let since = Instant::now();
+    let (_clusters, ports) = with_url(options, "--listen-metrics-urls").await?;
     for path in METRICS_PORT {
         equal(ports, "GET", path, "on the metrics port").await?;
     }
@@ -239,17 +245,7 @@ async fn metrics_port(options: &Options) -> Result<Instant> {
 /// HTTP has URLs of its own: it is answered there and no longer beside gRPC, where it is cut.
 async fn split(options: &Options) -> Result<Instant> {
     let since = Instant::now();
-    let mut clusters = Vec::new();
-    let mut ports = [0; 2];
-    for (at, binary) in [options.etcd(), options.subject().to_owned()]
-        .iter()
-        .enumerate()
-    {
-        ports[at] = free_port()?;
-        let plan = Plan::new(binary, ["etcd", "subject"][at], 1);
-        let flag = format!("--listen-client-http-urls=http://127.0.0.1:{}", ports[at]);
-        clusters.push(Cluster::start(&plan.flag(flag)).await?);
-    }
+    let (clusters, ports) = with_url(options, "--listen-client-http-urls").await?;
     decided(&ports).await?;
     for path in ["/health", "/version", "/livez", "/nothing"] {
         equal(ports, "GET", path, "on the URL for HTTP").await?;

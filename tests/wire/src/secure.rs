@@ -38,20 +38,10 @@ impl Secure {
         })
     }
 
-    /// A member's certificate, and the flags that kubeadm's manifest has for it.
+    /// Makes a member's certificate; returns the flags that name it.
     pub fn member_flags(&self, name: &str) -> Result<Vec<String>> {
         let pair = self.authority.write(&self.dir, name, &Leaf::default())?;
-        let (cert, key, ca) = (pair.cert.display(), pair.key.display(), self.ca.display());
-        Ok(vec![
-            format!("--cert-file={cert}"),
-            format!("--key-file={key}"),
-            format!("--trusted-ca-file={ca}"),
-            "--client-cert-auth=true".to_owned(),
-            format!("--peer-cert-file={cert}"),
-            format!("--peer-key-file={key}"),
-            format!("--peer-trusted-ca-file={ca}"),
-            "--peer-client-cert-auth=true".to_owned(),
-        ])
+        Ok(mainstay_pki::member_flags(&self.ca, &pair))
     }
 }
 
