@@ -10,6 +10,10 @@ const COMPLAINTS: &[&str] = &[
     "unexpected EOF",
     "illegal base64",
 ];
+/// What etcd's gateway says of a stream whose time is over when its own gRPC client learns it from
+/// the server, which resets the stream at the same moment, rather than from its own clock.
+const RESET: &str = "stream terminated by RST_STREAM with error code: CANCEL";
+const TIME_OVER: &str = "context deadline exceeded";
 /// Fields that count time or bytes, or follow the number of elections.
 const FREE: &[&str] = &[
     "raft_term",
@@ -80,6 +84,8 @@ fn complaint(field: &mut Value, ids: &Ids) {
     let of_json = COMPLAINTS.iter().any(|begin| text.starts_with(begin));
     *field = if of_json {
         json!("not the JSON that is wanted")
+    } else if text == RESET {
+        json!(TIME_OVER)
     } else {
         json!(ids.text(text))
     };
@@ -132,5 +138,16 @@ mod tests {
             normalise("/", &mut value, &ids);
             assert_eq!(value["message"] != text, same, "{text}");
         }
+    }
+
+    #[test]
+    fn whoever_tells_that_time_is_over_it_is_over() {
+        let told = |text: &str| {
+            let mut value = json!({"code": 4, "message": text});
+            normalise("/v3/watch", &mut value, &Ids::default());
+            value
+        };
+        assert_eq!(told(RESET), told(TIME_OVER));
+        assert_ne!(told(RESET), told("etcdserver: request timed out"));
     }
 }
