@@ -1,6 +1,7 @@
 //! HTTP that is not gRPC: health, version, metrics, variables, and the way to the JSON gateway.
 
 mod health;
+mod member;
 mod metrics;
 mod readyz;
 mod vars;
@@ -107,7 +108,11 @@ fn has_name<B>(context: &Context, request: &Request<B>) -> bool {
         && name.is_some_and(|name| !name.0.is_empty())
 }
 
-async fn page<B>(context: &Context, request: &Request<B>, listener: Listener) -> Response<Body> {
+async fn page<B>(
+    context: &Arc<Context>,
+    request: &Request<B>,
+    listener: Listener,
+) -> Response<Body> {
     let path = request.uri().path();
     let query = request.uri().query().unwrap_or_default();
     let method = request.method();
@@ -115,6 +120,7 @@ async fn page<B>(context: &Context, request: &Request<B>, listener: Listener) ->
     match path {
         "/health" => health::answer(context, method, query).await,
         "/metrics" => metrics::answer(context),
+        "/member" => member::answer(context, method, query),
         "/version" if client => version::answer(context, method),
         "/debug/vars" if client => vars::answer(context, method),
         _ => match readyz::find(path) {

@@ -28,6 +28,9 @@ const WRITABLE_ELECTION_TIMEOUTS: f32 = 1.25;
 
 type Watch<T> = WatchReceiverOf<TypeConfig, T>;
 
+/// What raft tells of leader, term, role and members.
+pub type ServerWatch = Watch<RaftServerMetrics<TypeConfig>>;
+
 pub struct Leadership {
     own: u64,
     silence_max: Duration,
@@ -38,7 +41,7 @@ pub struct Leadership {
     changes: AtomicU64,
     /// The last term that this member has begun to give away; 0 is none.
     yielded_term: AtomicU64,
-    server: Watch<RaftServerMetrics<TypeConfig>>,
+    server: ServerWatch,
     data: Watch<RaftDataMetrics<TypeConfig>>,
 }
 
@@ -114,7 +117,7 @@ impl Leadership {
     }
 
     /// Ends when the leader, the term or this member's role may have changed.
-    pub fn watch(&self) -> Watch<RaftServerMetrics<TypeConfig>> {
+    pub fn watch(&self) -> ServerWatch {
         self.server.clone()
     }
 

@@ -10,6 +10,7 @@
 mod append_stream;
 mod applied;
 mod bootstrap;
+mod changes;
 mod codec;
 mod corruption;
 pub mod describe;
@@ -36,6 +37,7 @@ mod transfer;
 mod types;
 
 pub use bootstrap::BootstrapError;
+pub use changes::Changes;
 pub use corruption::{Corruption, Finding, HashError, Hashed};
 pub use identity::{Identity, IdentityError, InitialCluster};
 pub use join::{JoinError, join};

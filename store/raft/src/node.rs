@@ -11,6 +11,7 @@ use mainstay_proto::entry::{self, command::Body};
 use openraft::async_runtime::WatchReceiver;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::changes::Changes;
 use crate::corruption::Corruption;
 use crate::leadership::Leadership;
 use crate::lease::{LeaseCalls, LeaseError};
@@ -78,6 +79,11 @@ impl Node {
 
     pub fn is_learner(&self) -> bool {
         is_learner(&self.0.view, self.0.own)
+    }
+
+    /// Tells when the leader, the term or the members may have changed.
+    pub fn changes(&self) -> Changes {
+        Changes::new(&self.0.leadership, self.0.stop.clone())
     }
 
     pub fn leases(&self) -> &Leases {

@@ -9,6 +9,8 @@
 //!   `hold` (nothing starts).
 //! - `clusterID`: hexadecimal; may be left out. Another cluster's data, or another cluster that would
 //!   be joined, is refused.
+//! - `initialCluster`: as the flag `--initial-cluster` has it, and instead of it; may be left out. It
+//!   may be another one each time, as the members are others when this one joins.
 //! - `incarnation`: counts the lives of this place in the cluster. It is kept in the directory. A
 //!   later one lets a removed member start over: its old data is moved aside and it joins anew.
 //!
@@ -21,6 +23,8 @@ use std::time::Duration;
 
 use mainstay_raft::identity::Kept;
 use serde_json::Value;
+
+use crate::flags::cluster::{self, Members};
 
 /// How often the file is looked at.
 pub const LOOK: Duration = Duration::from_secs(1);
@@ -36,11 +40,13 @@ pub enum Mode {
     Hold,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
     pub mode: Mode,
     pub cluster: Option<u64>,
     pub incarnation: u64,
+    /// Who forms the cluster, or of whom to ask the way into it.
+    pub members: Option<Members>,
 }
 
 /// What is to be done.
@@ -67,7 +73,7 @@ pub fn read(path: &Path) -> Result<Intent, String> {
 fn parse(text: &str) -> Result<Intent, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let fields = value.as_object().ok_or("it is no JSON object")?;
-    let known = ["mode", "clusterID", "incarnation"];
+    let known = ["mode", "clusterID", "incarnation", "initialCluster"];
     if let Some(odd) = fields.keys().find(|key| !known.contains(&key.as_str())) {
         return Err(format!("field {odd:?} is not known"));
     }
@@ -85,11 +91,20 @@ fn parse(text: &str) -> Result<Intent, String> {
             Some(id.ok_or("clusterID must be a hexadecimal text")?)
         }
     };
+    let members = match fields.get("initialCluster") {
+        None => None,
+        Some(list) => {
+            let list = list.as_str().ok_or("initialCluster must be a text")?;
+            let members = cluster::parse(list);
+            Some(members.map_err(|reason| format!("initialCluster: {reason}"))?)
+        }
+    };
     let incarnation = fields.get("incarnation").and_then(Value::as_u64);
     Ok(Intent {
         mode,
         cluster,
         incarnation: incarnation.ok_or("incarnation must be a number from 0 on")?,
+        members,
     })
 }
 
@@ -184,6 +199,7 @@ mod tests {
             mode,
             cluster: Some(7),
             incarnation,
+            members: None,
         }
     }
 
@@ -201,6 +217,9 @@ mod tests {
         assert_eq!(parse(text), Ok(intent(Mode::Join, 2)));
         let bare = parse(r#"{"mode": "hold", "incarnation": 0}"#).unwrap();
         assert_eq!((bare.mode, bare.cluster), (Mode::Hold, None));
+        let list = r#"{"mode": "join", "incarnation": 1, "initialCluster": "a=http://h:1"}"#;
+        let members = vec![("a".to_owned(), vec!["http://h:1".to_owned()])];
+        assert_eq!(parse(list).unwrap().members, Some(members));
         for (wrong, reason) in [
             ("", "EOF"),
             ("[]", "no JSON object"),
@@ -213,6 +232,10 @@ mod tests {
             (
                 r#"{"mode": "join", "clusterID": 7, "incarnation": 1}"#,
                 "clusterID must be",
+            ),
+            (
+                r#"{"mode": "join", "incarnation": 1, "initialCluster": "a"}"#,
+                "initialCluster: empty URL",
             ),
             (
                 r#"{"mode": "join", "incarnation": 1, "x": 1}"#,

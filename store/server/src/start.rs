@@ -9,6 +9,7 @@ use mainstay_raft::identity;
 use tokio::time::sleep;
 
 use crate::data_dir::{DataDir, MEMBER};
+use crate::flags::cluster::Members;
 use crate::intent::{self, Decision, Intent};
 use crate::listeners::Doors;
 use crate::member::{self, Ended, Watched};
@@ -64,9 +65,12 @@ async fn follow(mut settings: Settings, file: &Path, sides: &Sides, told: &mut T
         }
         settings.join = matches!(decision, Decision::Join | Decision::StartOver);
         settings.force_new_cluster = decision == Decision::ForceNew;
+        if let Some(members) = &intent.members {
+            settings.initial_cluster = members.clone();
+        }
         let dir = DataDir::open(&settings.data_dir, settings.wal_dir.as_deref())?;
         let watched = Watched {
-            intent: *intent,
+            intent: intent.clone(),
             file: file.to_owned(),
         };
         match member::run(&settings, dir, sides, told, Some(&watched)).await? {
@@ -102,12 +106,36 @@ fn stopped(signal: &str) -> Result<()> {
 
 fn decide(settings: &Settings, intent: &Intent) -> Result<Decision> {
     let member = settings.data_dir.join(MEMBER);
+    if let Some(reason) = stranger(settings, intent) {
+        return Ok(Decision::Wait(reason));
+    }
     let kept = identity::load(&member)?;
     let incarnation = match intent::incarnation(&member) {
         Ok(incarnation) => incarnation,
         Err(reason) => return Ok(Decision::Wait(reason)),
     };
     Ok(intent::decide(intent, kept.as_ref(), incarnation))
+}
+
+/// Why this member is none of those that its intent lists: it must be among them as it advertises
+/// itself, as with the flag.
+fn stranger(settings: &Settings, intent: &Intent) -> Option<String> {
+    let name = &settings.name;
+    let of_name = |members: &Members| {
+        let mut members = members.iter();
+        members.find_map(|(member, urls)| (member == name).then(|| urls.join(",")))
+    };
+    let listed = of_name(intent.members.as_ref()?);
+    // Without the flag the list is this member alone, as it advertises itself.
+    match (listed, of_name(&settings.initial_cluster)) {
+        (None, _) => Some(format!(
+            "{name:?} is not in the initialCluster of its intent"
+        )),
+        (Some(listed), Some(own)) if listed != own => Some(format!(
+            "the intent's initialCluster has {name}={listed}, this member advertises {own}"
+        )),
+        _ => None,
+    }
 }
 
 /// Moves what the former life has left out of the way.

@@ -1,3 +1,5 @@
+mod roles;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -92,6 +94,7 @@ pub async fn run(options: &Options) -> Result<bool> {
         ("http on URLs of its own", split(options).await),
         ("http metrics of the mixin", metrics(options).await),
         ("http without quorum", no_quorum(options).await),
+        ("http roles as they change", roles::run(options).await),
     ] {
         match result {
             Ok(since) => tally.pass(name, since),

@@ -188,7 +188,17 @@ async fn intended(options: &Options) -> anyhow::Result<()> {
     cluster.heal()?;
     cluster.wait_serving(&[0, 1], HEAL_TIMEOUT).await?;
     not_ready(&mut cluster, "intent").await?;
-    std::fs::write(&file, r#"{"mode": "bootstrap", "incarnation": 1}"#)?;
+    // What the file lists holds, whatever the flag says.
+    let mut listed = Vec::new();
+    for member in &cluster.members {
+        listed.push(format!("{}={}", member.name(), member.peer_url()));
+    }
+    let form = |list: &str| {
+        format!(r#"{{"mode": "bootstrap", "incarnation": 1, "initialCluster": "{list}"}}"#)
+    };
+    std::fs::write(&file, form(&listed[..2].join(",")))?;
+    not_ready(&mut cluster, "is not in the initialCluster").await?;
+    std::fs::write(&file, form(&listed.join(",")))?;
     cluster.wait_healthy(HEAL_TIMEOUT).await?;
     sleep(IN_TOUCH).await;
     let id = change::list(&cluster, 0).await?.id_of(&cluster, 2)?;
