@@ -1,7 +1,7 @@
 //! HTTP that is not gRPC: health, version, metrics, variables, and the way to the JSON gateway.
 
 mod health;
-mod member;
+pub mod member;
 mod metrics;
 mod readyz;
 mod vars;

@@ -37,4 +37,4 @@ pub use metrics::Disk;
 pub use serve::{Api, Connection, Origin};
 pub use services::maintenance::alarm_name;
 pub use services::watch::reasons as watch_reasons;
-pub use waiting::serve_waiting;
+pub use waiting::{Kept, Waiting, serve_waiting};

@@ -2,6 +2,7 @@
 //! says why. Everything else is refused.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use ::http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -13,11 +14,36 @@ use tonic::{Code, Status};
 
 use crate::dispatch;
 use crate::grpc::{self, Body};
-use crate::http::text;
+use crate::http::{member, text};
 use crate::limits::{HEADER_LIST_BYTES, HTTP1_BUFFER_BYTES};
 
+/// Why a process takes no part, and what lies in its directory.
+#[derive(Clone, Debug)]
+pub struct Waiting {
+    pub reason: String,
+    pub kept: Option<Kept>,
+}
+
+/// A member whose data is here and at rest.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub name: String,
+    pub member: u64,
+    pub cluster: u64,
+    /// Term and index of the last entry of its log, which tell how much it knows: raft compares
+    /// logs by them. `None` for an empty log, or one that cannot be read.
+    pub log_end: Option<(u64, u64)>,
+}
+
+impl Waiting {
+    pub fn because(reason: impl Into<String>) -> Waiting {
+        let (reason, kept) = (reason.into(), None);
+        Waiting { reason, kept }
+    }
+}
+
 /// Serves one accepted connection until its client closes it.
-pub async fn serve_waiting<I>(io: I, reason: String)
+pub async fn serve_waiting<I>(io: I, waiting: Arc<Waiting>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -31,7 +57,7 @@ where
         .timer(TokioTimer::new())
         .max_header_list_size(HEADER_LIST_BYTES);
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(&request, &reason);
+        let response = answer(&request, &waiting);
         async move { Ok::<_, Infallible>(response) }
     });
     let served = builder.serve_connection(TokioIo::new(io), service).await;
@@ -40,7 +66,8 @@ where
     }
 }
 
-fn answer<B>(request: &Request<B>, reason: &str) -> Response<Body> {
+fn answer<B>(request: &Request<B>, waiting: &Waiting) -> Response<Body> {
+    let reason = waiting.reason.as_str();
     if dispatch::is_grpc(request) {
         let why = format!("mainstay: not a member: {reason}");
         return grpc::refused(&Status::new(Code::Unavailable, why));
@@ -53,6 +80,9 @@ fn answer<B>(request: &Request<B>, reason: &str) -> Response<Body> {
     if path == "/health" {
         let reason = serde_json::Value::from(reason);
         return unavailable(format!(r#"{{"health":"false","reason":{reason}}}"#) + "\n");
+    }
+    if let ("/member", Some(kept)) = (path, &waiting.kept) {
+        return member::at_rest(kept, reason);
     }
     if path == "/readyz" || path.starts_with("/readyz/") {
         return unavailable(format!("[-]membership failed: {reason}\n\n"));
@@ -68,7 +98,17 @@ mod tests {
 
     async fn page(path: &str) -> (u16, String) {
         let request = Request::get(path).body(()).unwrap();
-        let response = answer(&request, "it was \"removed\"");
+        let kept = Kept {
+            name: "m".to_owned(),
+            member: 10,
+            cluster: 11,
+            log_end: Some((3, 7)),
+        };
+        let waiting = Waiting {
+            kept: Some(kept),
+            ..Waiting::because("it was \"removed\"")
+        };
+        let response = answer(&request, &waiting);
         let status = response.status().as_u16();
         let body = response.into_body().collect().await;
         let Ok(body) = body else {
@@ -88,5 +128,13 @@ mod tests {
         let expected = "{\"health\":\"false\",\"reason\":\"it was \\\"removed\\\"\"}\n";
         assert_eq!((status, text.as_str()), (503, expected));
         assert_eq!(page("/v3/kv/range").await.0, 503);
+        let (status, text) = page("/member").await;
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((status, &told["role"]), (200, &"none".into()));
+        assert_eq!(
+            (&told["id"], &told["clusterID"]),
+            (&"a".into(), &"b".into())
+        );
+        assert_eq!(told["log"], serde_json::json!({"term": 3, "index": 7}));
     }
 }

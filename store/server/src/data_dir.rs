@@ -12,6 +12,7 @@ pub const MODE: u32 = 0o700;
 
 /// Directory of a member in its data directory, and that of the store in it.
 pub const MEMBER: &str = "member";
+pub const WAL: &str = "wal";
 pub const STORE: &str = "store";
 
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,7 @@ impl DataDir {
         private(data_dir)?;
         private(&member)?;
         let lock = lock(data_dir, &member.join("lock"))?;
-        let wal = wal_dir.map_or_else(|| member.join("wal"), Path::to_path_buf);
+        let wal = wal_dir.map_or_else(|| member.join(WAL), Path::to_path_buf);
         let store = member.join(STORE);
         let transfer = member.join("transfer");
         if let Err(source) = fs::remove_dir_all(&transfer)

@@ -1,8 +1,10 @@
 //! The client ports of a process that is no member yet: they answer that it lives and is not ready.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
+use mainstay_api::Waiting;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -14,22 +16,23 @@ use mainstay_transport::Tls;
 const CONNECTIONS_MAX: usize = 64;
 
 /// Answers on these ports until it is dropped, which cuts the connections.
-pub async fn answer(bounds: &[&Bound], reason: &str) {
-    tracing::warn!(reason, "not ready");
+pub async fn answer(bounds: &[&Bound], waiting: Waiting) {
+    tracing::warn!(reason = waiting.reason, "not ready");
+    let waiting = Arc::new(waiting);
     let mut connections = JoinSet::new();
-    let places = std::sync::Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else {
             return;
         };
         let (stream, from, tls) = accept(bounds).await;
-        let reason = reason.to_owned();
+        let waiting = waiting.clone();
         connections.spawn(async move {
             let _place = place;
             match tls {
-                None => mainstay_api::serve_waiting(stream, reason).await,
+                None => mainstay_api::serve_waiting(stream, waiting).await,
                 Some(tls) => match tls.accept(stream, from).await {
-                    Ok(accepted) => mainstay_api::serve_waiting(accepted.stream, reason).await,
+                    Ok(accepted) => mainstay_api::serve_waiting(accepted.stream, waiting).await,
                     Err(refused) => {
                         tracing::debug!(%from, error = %refused, "client handshake refused");
                     }
@@ -90,7 +93,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = answer(&all, "held") => panic!("it goes on until it is dropped"),
+            () = answer(&all, Waiting::because("held")) => panic!("it goes on until it is dropped"),
             () = asked => {}
         }
     }

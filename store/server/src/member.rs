@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use mainstay_api::Waiting;
 use mainstay_auth::Auth;
 use mainstay_mvcc::Store;
 use mainstay_raft::{Dialler, Identity, Node, REMOVAL_LINGER, Removal, StartError, identity};
@@ -139,7 +140,7 @@ async fn overruled(watched: Option<&Watched>) {
 /// With an intent, tells whoever asks that the process lives and what it waits for. Never ends.
 async fn explain(doors: &Doors, watched: Option<&Watched>, reason: &str) {
     if watched.is_some() {
-        gate::answer(&doors.all(), reason).await;
+        gate::answer(&doors.all(), Waiting::because(reason)).await;
     }
     std::future::pending().await
 }

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use mainstay_api::{Kept, Waiting};
 use mainstay_raft::identity;
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::data_dir::{DataDir, MEMBER};
+use crate::data_dir::{DataDir, MEMBER, WAL};
 use crate::flags::cluster::Members;
 use crate::intent::{self, Decision, Intent};
 use crate::listeners::Doors;
@@ -154,13 +156,41 @@ fn start_over(settings: &Settings) -> Result<()> {
 async fn wait(settings: &Settings, sides: &Sides, reason: &str) {
     loop {
         match Doors::bind(settings, sides.client.as_ref()) {
-            Ok(doors) => gate::answer(&doors.all(), reason).await,
+            Ok(doors) => {
+                let reason = reason.to_owned();
+                let kept = kept(settings).await;
+                gate::answer(&doors.all(), Waiting { reason, kept }).await;
+            }
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "probes are not answered");
             }
         }
         sleep(intent::LOOK).await;
     }
+}
+
+/// What the directory holds of a member, for an operator that has to choose among those which are
+/// left. The log is read whole, and only here, where nothing else is done.
+async fn kept(settings: &Settings) -> Option<Kept> {
+    let member = settings.data_dir.join(MEMBER);
+    let identity = identity::load(&member).ok()??.identity;
+    let log = settings.wal_dir.clone();
+    let log = log.unwrap_or_else(|| member.join(WAL));
+    let read = spawn_blocking(move || mainstay_wal::last_entry(&log)).await;
+    let log_end = match read {
+        Ok(Ok(last)) => last.map(|last| (last.term, last.index)),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the log of the member at rest cannot be read");
+            None
+        }
+        Err(_) => None,
+    };
+    Some(Kept {
+        name: settings.name.clone(),
+        member: identity.member,
+        cluster: identity.cluster,
+        log_end,
+    })
 }
 
 /// Returns once the file says something else than was read.

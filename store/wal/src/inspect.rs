@@ -33,7 +33,7 @@ pub enum Found {
 }
 
 /// A record; the payloads are the caller's.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
     Entry {
         id: EntryId,
@@ -85,6 +85,57 @@ fn read(file: &Path) -> Result<Bytes, Error> {
         file: file.to_owned(),
         source: Arc::new(source),
     })
+}
+
+/// The last entry of a log, as far as its good batches tell; `None` for an empty one.
+pub fn last_entry(dir: &Path) -> Result<Option<EntryId>, Error> {
+    let mut end = End::default();
+    inspect(dir, |found| {
+        if let Found::Record { record, .. } = found {
+            end.follow(&record);
+        }
+    })?;
+    Ok(end.last())
+}
+
+/// Follows the end of a log through its records.
+#[derive(Default)]
+struct End {
+    /// The first entry of each term, of which a truncation may go back to an earlier one.
+    terms: Vec<EntryId>,
+    last: Option<u64>,
+    purged: Option<EntryId>,
+}
+
+impl End {
+    fn follow(&mut self, record: &Seen) {
+        match record {
+            Seen::Entry { id, .. } => {
+                if self.terms.last().is_none_or(|first| first.term != id.term) {
+                    self.terms.push(*id);
+                }
+                self.last = Some(id.index);
+            }
+            Seen::Truncate(upto) => {
+                self.terms
+                    .retain(|first| upto.is_some_and(|upto| first.index <= upto));
+                self.last = upto.filter(|_| !self.terms.is_empty()).min(self.last);
+            }
+            Seen::Purge(upto) => self.purged = Some(*upto),
+            Seen::Vote(_) | Seen::Committed(_) | Seen::Unknown => {}
+        }
+    }
+
+    fn last(&self) -> Option<EntryId> {
+        let entry = self.last.zip(self.terms.last());
+        let entry = entry.map(|(index, first)| EntryId {
+            index,
+            term: first.term,
+        });
+        // After a snapshot the log may be purged further than it reaches.
+        let beyond = |purged: &EntryId| entry.is_none_or(|entry| entry.index < purged.index);
+        self.purged.filter(beyond).or(entry)
+    }
 }
 
 fn segment(file: &Path, sequence: u64, bytes: &Bytes, tell: &mut impl FnMut(Found)) {
@@ -270,6 +321,43 @@ mod tests {
         assert_eq!(found(dir.path()), (vec![1, 2, 3, 4, 5], vec![]));
         assert_eq!(fs::read(&file).unwrap(), before);
         assert!(inspect(&dir.path().join("none"), |_| {}).is_err());
+    }
+
+    #[test]
+    fn the_end_of_a_log_goes_with_what_is_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        log(dir.path(), 5);
+        assert_eq!(
+            last_entry(dir.path()).unwrap(),
+            Some(EntryId { term: 1, index: 5 })
+        );
+        let entry = |term, index| Seen::Entry {
+            id: EntryId { term, index },
+            kind: 7,
+            payload: Bytes::new(),
+        };
+        let after = |records: &[Seen]| {
+            let mut end = End::default();
+            records.iter().for_each(|record| end.follow(record));
+            end.last().map(|id| (id.term, id.index))
+        };
+        let two_terms = || vec![entry(1, 1), entry(1, 2), entry(2, 3), entry(2, 4)];
+        let with = |more: Vec<Seen>| after(&[two_terms(), more].concat());
+        assert_eq!(after(&[]), None);
+        assert_eq!(with(vec![]), Some((2, 4)));
+        assert_eq!(with(vec![Seen::Truncate(Some(2))]), Some((1, 2)));
+        assert_eq!(
+            with(vec![Seen::Truncate(Some(3)), entry(5, 4)]),
+            Some((5, 4))
+        );
+        assert_eq!(with(vec![Seen::Truncate(None)]), None);
+        let purge = |term, index| Seen::Purge(EntryId { term, index });
+        assert_eq!(with(vec![purge(2, 3)]), Some((2, 4)));
+        assert_eq!(with(vec![purge(7, 30)]), Some((7, 30)));
+        assert_eq!(
+            with(vec![purge(1, 2), Seen::Truncate(Some(2))]),
+            Some((1, 2))
+        );
     }
 
     #[test]

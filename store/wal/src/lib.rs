@@ -31,7 +31,7 @@ mod writer;
 
 pub use entry::{Cut, Done, Entry, EntryId, Recovery, State};
 pub use error::Error;
-pub use inspect::{Found, Seen, inspect};
+pub use inspect::{Found, Seen, inspect, last_entry};
 #[cfg(feature = "planted-faults")]
 pub use options::Faults;
 pub use options::{

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::{only_get, values};
 use crate::context::Context;
 use crate::grpc::Body;
+use crate::waiting::Kept;
 
 /// Raft does not tell that a leader has fallen silent, so that is looked for this often.
 const LOOK: Duration = Duration::from_millis(100);
@@ -28,10 +29,28 @@ pub fn answer(context: &Arc<Context>, method: &Method, query: &str) -> Response<
         return refused;
     }
     let watched = values(query, "watch").iter().any(|value| value == "true");
-    let body = match watched {
+    respond(match watched {
         true => Body::pieces(lines(context.clone())),
         false => Body::full(line(&describe(context))),
-    };
+    })
+}
+
+/// The same of a member that is here and takes no part: why, and how far its log reaches.
+pub fn at_rest(kept: &Kept, reason: &str) -> Response<Body> {
+    let log = kept.log_end;
+    respond(Body::full(line(&json!({
+        "id": format!("{:x}", kept.member),
+        "name": kept.name,
+        "clusterID": format!("{:x}", kept.cluster),
+        "role": "none",
+        "term": log.map_or(0, |(term, _)| term),
+        "leader": null,
+        "reason": reason,
+        "log": log.map(|(term, index)| json!({"term": term, "index": index})),
+    }))))
+}
+
+fn respond(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, json);

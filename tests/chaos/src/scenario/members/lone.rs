@@ -214,6 +214,10 @@ async fn intended(options: &Options) -> anyhow::Result<()> {
     }
     std::fs::write(&file, r#"{"mode": "hold", "incarnation": 2}"#)?;
     not_ready(&mut cluster, "hold").await?;
+    let told = page(cluster.members[2].client_port, "/member").await?;
+    if !told.contains(&format!("{:x}", added.id)) || !told.contains(r#""log":{"index":"#) {
+        bail!("it does not tell what it holds: {told}");
+    }
     std::fs::write(&file, r#"{"mode": "join", "incarnation": 2}"#)?;
     cluster.wait_healthy(HEAL_TIMEOUT).await?;
     change::agree(&cluster).await
