@@ -1,6 +1,4 @@
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -8,11 +6,10 @@ use mainstay_proto::etcdserverpb::RangeRequest;
 use tempfile::TempDir;
 
 use crate::peer::Peer;
+use crate::ports::free_port;
 use crate::secure::Secure;
 use crate::target::Connection;
 
-/// Ports this suite may listen on, all on loopback.
-const PORTS: std::ops::Range<u16> = 26_000..27_000;
 /// How long a fresh cluster may take until each member answers a linearizable read.
 const READY_WAIT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(25);
@@ -261,20 +258,4 @@ async fn answers(peer: &Peer, secure: Option<&Secure>) -> bool {
         tokio::time::timeout(Duration::from_secs(2), attempt).await,
         Ok(Some(()))
     )
-}
-
-/// The next port of the range that nothing listens on. The counter starts at a place that depends
-/// on the process id, so that two runs at once seldom try the same ones.
-pub fn free_port() -> Result<u16> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let count = PORTS.end - PORTS.start;
-    let first = (std::process::id() % u32::from(count)) as u16;
-    for _ in 0..count {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed) % count;
-        let port = PORTS.start + (first + step) % count;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("no free port in {PORTS:?}")
 }

@@ -32,6 +32,7 @@ pub mod peer;
 pub mod perform;
 pub mod plain_http;
 pub mod player;
+pub mod ports;
 pub mod raw;
 pub mod request;
 pub mod rust_client;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-use crate::cluster::{Cluster, Plan, free_port};
+use crate::cluster::{Cluster, Plan};
 use crate::peer::Peer;
+use crate::ports::free_port;
 
 /// How long anything may take that is waited for.
 const WAIT: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::site::Site;
-use crate::cluster::free_port;
+use crate::ports::free_port;
 
 /// Steps taken on one side, as a value that a table can hold.
 pub type Steps = for<'a> fn(&'a mut Site) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
