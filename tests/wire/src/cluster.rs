@@ -5,6 +5,7 @@ use anyhow::{Result, bail};
 use mainstay_proto::etcdserverpb::RangeRequest;
 use tempfile::TempDir;
 
+use crate::door::Door;
 use crate::peer::Peer;
 use crate::ports::free_port;
 use crate::secure::Secure;
@@ -36,6 +37,8 @@ pub struct Plan {
     pub flags: Vec<String>,
     /// TLS on both sides of every member, with certificates asked for on both.
     pub tls: bool,
+    /// With TLS, clients are let in without a certificate and show none.
+    pub server_side_only: bool,
     /// A plain listener for metrics and probes at every member.
     pub metrics: bool,
 }
@@ -48,12 +51,19 @@ impl Plan {
             size,
             flags: Vec::new(),
             tls: false,
+            server_side_only: false,
             metrics: false,
         }
     }
 
     pub fn tls(mut self, tls: bool) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// Clients are to show no certificate.
+    pub fn server_side_only(mut self) -> Self {
+        self.server_side_only = true;
         self
     }
 
@@ -113,7 +123,9 @@ impl Cluster {
                 metrics.push(port);
             }
             if let Some(secure) = &secure {
-                args.extend(secure.member_flags(&name)?);
+                let mut flags = secure.member_flags(&name)?;
+                flags.retain(|flag| !(plan.server_side_only && is_of_clients(flag)));
+                args.extend(flags);
             }
             args.extend(plan.flags.iter().cloned());
             peers.push(Peer::start(&plan.binary, name, port, args, dir.path())?);
@@ -190,6 +202,19 @@ impl Cluster {
         urls.join(",")
     }
 
+    /// `--endpoints` and what else a command needs to talk to the members.
+    pub fn command_flags(&self) -> Vec<String> {
+        let mut flags = vec![format!("--endpoints={}", self.endpoints())];
+        flags.extend(self.secure.iter().flat_map(Secure::command_flags));
+        flags
+    }
+
+    /// Where a member speaks HTTP/1.1 with clients.
+    pub fn door(&self, member: usize) -> Door {
+        let web = self.secure.as_ref().map(|secure| secure.web.clone());
+        Door::new(self.peers[member].client_port, web)
+    }
+
     /// Why a member is no longer running, if one ended by itself.
     pub fn casualty(&mut self) -> Option<String> {
         for peer in &mut self.peers {
@@ -210,6 +235,11 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// Whether a flag has a member ask its clients for certificates.
+fn is_of_clients(flag: &str) -> bool {
+    flag.starts_with("--client-cert-auth") || flag.starts_with("--trusted-ca-file")
 }
 
 fn data_dir(name: &str, dir: &Path) -> PathBuf {

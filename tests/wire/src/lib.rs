@@ -16,6 +16,7 @@ pub mod coverage;
 pub mod deviations;
 pub mod diff;
 pub mod direct;
+pub mod door;
 pub mod etcdctl;
 pub mod generate;
 pub mod go_client;

@@ -92,12 +92,12 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("http", 3)
     },
     Suite {
-        steps: &[wire(&["json"])],
-        ..beside_peers("json", 4)
+        steps: &[wire(&["json"]), wire(&["json", "--tls"])],
+        ..beside_peers("json", 7)
     },
     Suite {
-        steps: &[wire(&["lock"])],
-        ..beside_peers("lock", 4)
+        steps: &[wire(&["lock"]), wire(&["lock", "--tls"])],
+        ..beside_peers("lock", 7)
     },
     Suite {
         steps: &[wire(&["member"])],
@@ -125,8 +125,8 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("tls", 5)
     },
     Suite {
-        steps: &[wire(&["auth"])],
-        ..beside_peers("auth", 5)
+        steps: &[wire(&["auth"]), wire(&["auth", "--tls"])],
+        ..beside_peers("auth", 9)
     },
     Suite {
         steps: &[
