@@ -25,6 +25,7 @@ pub mod json;
 pub mod listed;
 pub mod lock;
 pub mod member;
+pub mod names;
 pub mod normalise;
 pub mod options;
 pub mod outcome;

@@ -101,7 +101,8 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         steps: &[wire(&["member"])],
-        ..beside_peers("member", 8)
+        without_root: WithoutRoot::Without("SRV records"),
+        ..beside_peers("member", 10)
     },
     Suite {
         steps: &[wire(&["go-client"])],
