@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyDataStream;
 use tonic::{Code, Status};
 
@@ -30,11 +30,16 @@ pub use websocket::Tunnel;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Answers a request for `path`, given without `/v3/`.
+/// What an answer was made of; clients of etcd's gateway have seen it ever since.
+const METADATA: HeaderName = HeaderName::from_static("grpc-metadata-content-type");
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+
+/// Answers a request for `path`, given without `/v3/`, that came by TLS or not.
 pub async fn answer<B: Incoming>(
     context: &Arc<Context>,
     path: &str,
     request: Request<B>,
+    secure: bool,
     tunnel: &Tunnel,
 ) -> Response<Body> {
     let Some(exchange) = Exchange::find(context, path) else {
@@ -51,8 +56,22 @@ pub async fn answer<B: Incoming>(
     match exchange.call(&head.headers, text(body)).await {
         Ok(Answer::One(object)) => succeeded(Body::full(object)),
         Ok(Answer::Many(objects)) => streamed(objects).await,
-        Err(status) => failed(&status),
+        Err(status) => {
+            let mut response = failed(&status);
+            if secure && is_of_rpc(&status) {
+                response.headers_mut().insert(METADATA, GRPC);
+            }
+            response
+        }
     }
+}
+
+/// Whether an RPC has answered so, and not the gateway. etcd's shows what such an answer was made of
+/// where it asks itself by TLS, and only there.
+fn is_of_rpc(status: &Status) -> bool {
+    status
+        .metadata()
+        .contains_key(header::CONTENT_TYPE.as_str())
 }
 
 fn text<B: Incoming>(body: B) -> Text {
@@ -92,9 +111,7 @@ fn succeeded(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, JSON);
-    // What the answer was made of; clients of etcd's gateway have seen it ever since.
-    let grpc = HeaderValue::from_static("application/grpc");
-    headers.insert("grpc-metadata-content-type", grpc);
+    headers.insert(METADATA, GRPC);
     response
 }
 
@@ -139,6 +156,15 @@ mod tests {
 
     fn objects(items: Vec<Result<Bytes, Status>>) -> Objects {
         Box::pin(futures::stream::iter(items))
+    }
+
+    #[tokio::test]
+    async fn an_error_shows_whether_an_rpc_has_made_it() {
+        let refused = crate::grpc::refused(&Status::not_found("x"));
+        let mut replies = replies::Replies::new(refused);
+        let told = replies.next().await.unwrap().unwrap_err();
+        assert!(is_of_rpc(&told));
+        assert!(!is_of_rpc(&Status::not_found("x")));
     }
 
     #[tokio::test]

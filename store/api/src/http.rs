@@ -91,7 +91,8 @@ async fn route<B: Incoming>(
     }
     if let Some(below) = below {
         let below = below.to_owned();
-        return gateway::answer(context, &below, request, tunnel).await;
+        let secure = matches!(listener, Listener::Client { secure: true, .. });
+        return gateway::answer(context, &below, request, secure, tunnel).await;
     }
     if path == "/v3" {
         return gateway::moved(request.method());

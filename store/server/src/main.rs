@@ -5,6 +5,7 @@ mod cluster_version;
 mod compactor;
 mod corruption;
 mod data_dir;
+mod dial;
 mod discovery;
 mod disk_observer;
 mod flags;

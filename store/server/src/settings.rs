@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mainstay_raft::MemberPolicy;
-use mainstay_transport::{Files, Policy};
+use mainstay_transport::{ClientFiles, Files, Policy};
 
 /// Defaults that the offline commands share with the flags of a member.
 pub const DEFAULT_NAME: &str = "default";
@@ -79,7 +79,10 @@ pub enum Discovery {
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Registry {
+    /// URLs, all http or all https.
     pub endpoints: Vec<String>,
+    /// There if they are https.
+    pub tls: Option<ClientFiles>,
     pub token: String,
     pub dial_timeout: Duration,
     pub request_timeout: Duration,

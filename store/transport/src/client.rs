@@ -16,7 +16,7 @@ use crate::tls::{misfit, parts};
 use crate::verifier::{AnyServer, trusting};
 
 /// `--cacert`, `--cert`, `--key` and `--insecure-skip-tls-verify`, as etcdctl has them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientFiles {
     /// Whom to trust; the system's authorities, if none is given.
     pub trusted_ca: Option<PathBuf>,

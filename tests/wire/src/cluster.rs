@@ -1,18 +1,16 @@
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use mainstay_proto::etcdserverpb::RangeRequest;
 use tempfile::TempDir;
 
+use crate::door::Door;
 use crate::peer::Peer;
+use crate::ports::free_port;
 use crate::secure::Secure;
 use crate::target::Connection;
 
-/// Ports this suite may listen on, all on loopback.
-const PORTS: std::ops::Range<u16> = 26_000..27_000;
 /// How long a fresh cluster may take until each member answers a linearizable read.
 const READY_WAIT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(25);
@@ -39,6 +37,8 @@ pub struct Plan {
     pub flags: Vec<String>,
     /// TLS on both sides of every member, with certificates asked for on both.
     pub tls: bool,
+    /// With TLS, clients are let in without a certificate and show none.
+    pub server_side_only: bool,
     /// A plain listener for metrics and probes at every member.
     pub metrics: bool,
 }
@@ -51,12 +51,19 @@ impl Plan {
             size,
             flags: Vec::new(),
             tls: false,
+            server_side_only: false,
             metrics: false,
         }
     }
 
     pub fn tls(mut self, tls: bool) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// Clients are to show no certificate.
+    pub fn server_side_only(mut self) -> Self {
+        self.server_side_only = true;
         self
     }
 
@@ -116,7 +123,9 @@ impl Cluster {
                 metrics.push(port);
             }
             if let Some(secure) = &secure {
-                args.extend(secure.member_flags(&name)?);
+                let mut flags = secure.member_flags(&name)?;
+                flags.retain(|flag| !(plan.server_side_only && is_of_clients(flag)));
+                args.extend(flags);
             }
             args.extend(plan.flags.iter().cloned());
             peers.push(Peer::start(&plan.binary, name, port, args, dir.path())?);
@@ -193,6 +202,19 @@ impl Cluster {
         urls.join(",")
     }
 
+    /// `--endpoints` and what else a command needs to talk to the members.
+    pub fn command_flags(&self) -> Vec<String> {
+        let mut flags = vec![format!("--endpoints={}", self.endpoints())];
+        flags.extend(self.secure.iter().flat_map(Secure::command_flags));
+        flags
+    }
+
+    /// Where a member speaks HTTP/1.1 with clients.
+    pub fn door(&self, member: usize) -> Door {
+        let web = self.secure.as_ref().map(|secure| secure.web.clone());
+        Door::new(self.peers[member].client_port, web)
+    }
+
     /// Why a member is no longer running, if one ended by itself.
     pub fn casualty(&mut self) -> Option<String> {
         for peer in &mut self.peers {
@@ -213,6 +235,11 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// Whether a flag has a member ask its clients for certificates.
+fn is_of_clients(flag: &str) -> bool {
+    flag.starts_with("--client-cert-auth") || flag.starts_with("--trusted-ca-file")
 }
 
 fn data_dir(name: &str, dir: &Path) -> PathBuf {
@@ -261,20 +288,4 @@ async fn answers(peer: &Peer, secure: Option<&Secure>) -> bool {
         tokio::time::timeout(Duration::from_secs(2), attempt).await,
         Ok(Some(()))
     )
-}
-
-/// The next port of the range that nothing listens on. The counter starts at a place that depends
-/// on the process id, so that two runs at once seldom try the same ones.
-pub fn free_port() -> Result<u16> {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let count = PORTS.end - PORTS.start;
-    let first = (std::process::id() % u32::from(count)) as u16;
-    for _ in 0..count {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed) % count;
-        let port = PORTS.start + (first + step) % count;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("no free port in {PORTS:?}")
 }

@@ -7,9 +7,10 @@ use anyhow::{Result, bail};
 use mainstay_proto::etcdserverpb as pb;
 use tonic::transport::Endpoint;
 
-use crate::cluster::{Cluster, Plan, free_port};
+use crate::cluster::{Cluster, Plan};
 use crate::options::Options;
 use crate::plain_http::{Answer, call};
+use crate::ports::free_port;
 use crate::raw;
 use crate::tally::Tally;
 use crate::target::Target;

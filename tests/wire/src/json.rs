@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Plan};
+use crate::door::Door;
 use crate::normalise::Ids;
 use crate::options::Options;
 use crate::outcome::excerpt;
@@ -27,7 +28,7 @@ use crate::target::Target;
 /// One server of one member behind its gateway.
 pub struct Gateway {
     pub cluster: Cluster,
-    pub port: u16,
+    pub door: Door,
     pub ids: Ids,
 }
 
@@ -75,7 +76,7 @@ impl Gateways {
     pub async fn start(options: &Options, flags: &[&str]) -> Result<Gateways> {
         let plan = |binary: &std::path::Path, label| Plan {
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
-            ..Plan::new(binary, label, 1)
+            ..Plan::new(binary, label, 1).tls(options.tls)
         };
         let reference = plan(&options.etcd(), "etcd");
         let subject = plan(options.subject(), "subject");
@@ -127,14 +128,14 @@ impl Gateways {
 impl Gateway {
     async fn start(plan: &Plan) -> Result<Gateway> {
         let cluster = Cluster::start(plan).await?;
-        let port = cluster.peers[0].client_port;
+        let door = cluster.door(0);
         let ids = Target::open(&cluster).await?.ids.lock().clone();
-        Ok(Gateway { cluster, port, ids })
+        Ok(Gateway { cluster, door, ids })
     }
 
     pub async fn raw(&self, path: &str, body: &str) -> Result<Answer> {
-        let host = format!("127.0.0.1:{}", self.port);
-        with_headers(self.port, "POST", path, &[("Host", &host)], body).await
+        let host = self.door.host();
+        with_headers(&self.door, "POST", path, &[("Host", &host)], body).await
     }
 
     pub async fn post(&self, path: &str, body: &str) -> Result<Told> {

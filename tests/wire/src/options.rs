@@ -47,7 +47,7 @@ commands: diff, script, etcdctl, http, json, lock, member, go-client, rust-clien
   --report          diff: print what was covered
   --only TEXT       all but diff, http, rust-client: cases whose name contains TEXT
   --objects N       apiserver: ConfigMaps to create (5000)
-  --tls             diff, script, apiserver: over TLS with client certificates
+  --tls             diff, script, json, lock, auth, apiserver: over TLS with client certificates
   --long            also cases of a minute or more";
 
 impl Options {

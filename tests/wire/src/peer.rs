@@ -18,6 +18,8 @@ pub struct Peer {
     /// Whether its client URL is https.
     pub secure: bool,
     binary: PathBuf,
+    /// A program and its first arguments that the binary is started by.
+    wrapper: Vec<String>,
     args: Vec<String>,
     environment: Vec<(String, String)>,
     log: PathBuf,
@@ -55,6 +57,7 @@ impl Peer {
                 .iter()
                 .any(|arg| arg.starts_with("--listen-client-urls=https")),
             binary: binary.to_owned(),
+            wrapper: Vec::new(),
             args,
             environment: Vec::new(),
             log,
@@ -85,7 +88,14 @@ impl Peer {
     pub fn restart(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let errors = log.try_clone()?;
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.wrapper.as_slice() {
+            [] => Command::new(&self.binary),
+            [program, rest @ ..] => {
+                let mut command = Command::new(program);
+                command.args(rest).arg(&self.binary);
+                command
+            }
+        };
         // Both products read ETCD_* and refuse a flag that is also set there.
         for (key, _) in std::env::vars_os() {
             let name = key.to_string_lossy();
@@ -102,6 +112,11 @@ impl Peer {
         let child = command.kill_on_drop(true).spawn();
         self.child = Some(child.with_context(|| format!("start {}", self.binary.display()))?);
         Ok(())
+    }
+
+    /// Has the next start done by another program, which must become the binary without a fork.
+    pub fn run_under(&mut self, wrapper: Vec<String>) {
+        self.wrapper = wrapper;
     }
 
     /// A flag that the next start has too.

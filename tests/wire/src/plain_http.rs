@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use crate::door::Door;
 
 /// Longest wait for a whole answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
@@ -19,26 +20,28 @@ pub struct Answer {
 }
 
 /// One request on a connection of its own, so that nothing is left over from another.
-pub async fn call(port: u16, method: &str, path: &str) -> Result<Answer> {
-    send(port, method, path, "").await
+pub async fn call(at: impl Into<Door>, method: &str, path: &str) -> Result<Answer> {
+    send(at, method, path, "").await
 }
 
 /// A request with a JSON body, when there is one.
-pub async fn send(port: u16, method: &str, path: &str, body: &str) -> Result<Answer> {
-    let host = format!("127.0.0.1:{port}");
-    with_headers(port, method, path, &[("Host", &host)], body).await
+pub async fn send(at: impl Into<Door>, method: &str, path: &str, body: &str) -> Result<Answer> {
+    let door = at.into();
+    let host = door.host();
+    with_headers(door, method, path, &[("Host", &host)], body).await
 }
 
 /// A request with these headers, `Host` among them.
 pub async fn with_headers(
-    port: u16,
+    at: impl Into<Door>,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<Answer> {
+    let door = at.into();
     let exchange = async {
-        let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
+        let mut socket = door.open().await?;
         let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -51,6 +54,7 @@ pub async fn with_headers(
         request.push_str("\r\n");
         request.push_str(body);
         socket.write_all(request.as_bytes()).await?;
+        socket.flush().await?;
         let mut bytes = Vec::new();
         socket.take(MAX_ANSWER).read_to_end(&mut bytes).await?;
         parse(&bytes)

@@ -13,6 +13,8 @@ pub struct Secure {
     pub client: Pair,
     /// For gRPC.
     pub config: Arc<ClientConfig>,
+    /// For HTTP/1.1.
+    pub web: Arc<ClientConfig>,
     authority: Authority,
     dir: PathBuf,
 }
@@ -31,11 +33,21 @@ impl Secure {
         let client = authority.write(dir, "client", &leaf)?;
         Ok(Self {
             config: client::config(&ca, Some(&client), &[b"h2"])?,
+            web: client::config(&ca, Some(&client), &[b"http/1.1"])?,
             ca,
             client,
             authority,
             dir: dir.to_owned(),
         })
+    }
+
+    /// What a command like etcdctl is told of all this.
+    pub fn command_flags(&self) -> [String; 3] {
+        [
+            format!("--cacert={}", self.ca.display()),
+            format!("--cert={}", self.client.cert.display()),
+            format!("--key={}", self.client.key.display()),
+        ]
     }
 
     /// Makes a member's certificate; returns the flags that name it.

@@ -35,7 +35,9 @@ impl Connection {
     pub async fn open(peer: &Peer, secure: Option<&Secure>) -> Result<Self> {
         let url = peer.client_url();
         if let Some(secure) = secure {
-            let channel = client::channel(peer.client_port, secure.config.clone());
+            // As below without a limit on an answer: a lock may be waited for.
+            let endpoint = Endpoint::from_static("http://127.0.0.1");
+            let channel = client::channel_by(endpoint, peer.client_port, secure.config.clone());
             return Ok(Self::over(channel.await.context(url)?));
         }
         let endpoint = Endpoint::from_shared(url.clone())?;

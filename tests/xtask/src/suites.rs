@@ -92,16 +92,17 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("http", 3)
     },
     Suite {
-        steps: &[wire(&["json"])],
-        ..beside_peers("json", 4)
+        steps: &[wire(&["json"]), wire(&["json", "--tls"])],
+        ..beside_peers("json", 7)
     },
     Suite {
-        steps: &[wire(&["lock"])],
-        ..beside_peers("lock", 4)
+        steps: &[wire(&["lock"]), wire(&["lock", "--tls"])],
+        ..beside_peers("lock", 7)
     },
     Suite {
         steps: &[wire(&["member"])],
-        ..beside_peers("member", 8)
+        without_root: WithoutRoot::Without("SRV records"),
+        ..beside_peers("member", 10)
     },
     Suite {
         steps: &[wire(&["go-client"])],
@@ -125,8 +126,8 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("tls", 5)
     },
     Suite {
-        steps: &[wire(&["auth"])],
-        ..beside_peers("auth", 5)
+        steps: &[wire(&["auth"]), wire(&["auth", "--tls"])],
+        ..beside_peers("auth", 9)
     },
     Suite {
         steps: &[

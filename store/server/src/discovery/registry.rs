@@ -10,18 +10,19 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use mainstay_api::Error;
 use mainstay_proto::etcdserverpb::{
     AuthenticateRequest, PutRequest, RangeRequest, auth_client::AuthClient, kv_client::KvClient,
 };
 use mainstay_raft::{InitialCluster, Peer};
-use mainstay_transport::Resolver;
+use mainstay_transport::{ClientTls, Resolver};
 use tokio::time::{sleep, timeout};
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
+use crate::dial;
 use crate::flags::cluster::Members;
-use crate::flags::urls::host_port;
 use crate::settings::{Registry, Settings};
 
 const PREFIX: &str = "/_etcd/registry";
@@ -36,21 +37,29 @@ pub async fn join(
     settings: &Settings,
     resolver: &Resolver,
 ) -> Result<Members> {
+    let tls = registry.tls.as_ref();
+    let tls = tls.map(|files| ClientTls::open(files, &[b"h2"]));
     let id = own_id(registry, settings);
-    let own_key = format!("{PREFIX}/{}/members/{id:x}", registry.token);
     let own_urls: Vec<String> = settings
         .initial_cluster
         .iter()
         .flat_map(|(name, urls)| urls.iter().map(move |url| format!("{name}={url}")))
         .collect();
+    let mut visitor = Visitor {
+        registry,
+        resolver,
+        tls: tls.transpose().context("TLS with the discovery service")?,
+        own_key: format!("{PREFIX}/{}/members/{id:x}", registry.token),
+        own_urls: own_urls.join(","),
+        is_registered: false,
+        service: None,
+    };
     let mut failures = 0_u32;
-    let mut put = false;
     loop {
-        let seen = attempt(registry, resolver, &own_key, &own_urls.join(","), &mut put).await;
-        match seen {
+        match visitor.attempt().await {
             Ok(seen) => {
                 failures = 0;
-                if let Some(members) = chosen(&seen, &own_key)? {
+                if let Some(members) = chosen(&seen, &visitor.own_key)? {
                     tracing::info!(members, "discovery is complete");
                     return super::listed(&members);
                 }
@@ -95,28 +104,46 @@ enum Failed {
     ForGood(&'static str),
 }
 
-/// One round: the size, who is there, and this member too if there is a place.
-async fn attempt(
-    registry: &Registry,
-    resolver: &Resolver,
-    own_key: &str,
-    own_urls: &str,
-    put: &mut bool,
-) -> Result<Seen, Failed> {
-    let mut service = Service::open(registry, resolver).await?;
-    let size = service.size(&registry.token).await?;
-    let mut members = service.members(&registry.token).await?;
-    if !*put {
-        let seen = Seen { size, members };
-        let there = seen.members.iter().any(|(key, _)| key == own_key);
-        if !there && seen.members.len() >= size {
-            return Err(Failed::ForGood("discovery: cluster is full"));
-        }
-        service.register(own_key, own_urls).await?;
-        *put = true;
-        members = service.members(&registry.token).await?;
+impl Failed {
+    fn silent() -> Failed {
+        Failed::ForNow("it did not answer in time".to_owned())
     }
-    Ok(Seen { size, members })
+}
+
+/// This member on its visits to the service.
+struct Visitor<'a> {
+    registry: &'a Registry,
+    resolver: &'a Resolver,
+    tls: Option<ClientTls>,
+    own_key: String,
+    own_urls: String,
+    is_registered: bool,
+    /// Kept between visits that go well: a log-in costs the service a hash of the password.
+    service: Option<Service>,
+}
+
+impl Visitor<'_> {
+    /// One round: the size, who is there, and this member too if there is a place.
+    async fn attempt(&mut self) -> Result<Seen, Failed> {
+        let mut service = match self.service.take() {
+            Some(service) => service,
+            None => Service::open(self.registry, self.tls.as_ref(), self.resolver).await?,
+        };
+        let token = &self.registry.token;
+        let size = service.size(token).await?;
+        let mut members = service.members(token).await?;
+        if !self.is_registered {
+            let there = members.iter().any(|(key, _)| *key == self.own_key);
+            if !there && members.len() >= size {
+                return Err(Failed::ForGood("discovery: cluster is full"));
+            }
+            service.register(&self.own_key, &self.own_urls).await?;
+            self.is_registered = true;
+            members = service.members(token).await?;
+        }
+        self.service = Some(service);
+        Ok(Seen { size, members })
+    }
 }
 
 /// The list once enough have come; an error for one that came too late.
@@ -139,12 +166,17 @@ struct Service {
 }
 
 impl Service {
-    async fn open(registry: &Registry, resolver: &Resolver) -> Result<Service, Failed> {
+    async fn open(
+        registry: &Registry,
+        tls: Option<&ClientTls>,
+        resolver: &Resolver,
+    ) -> Result<Service, Failed> {
         let mut last = "there is no endpoint".to_owned();
         for url in &registry.endpoints {
-            match connect(url, registry.dial_timeout, resolver).await {
+            let limit = registry.dial_timeout;
+            match dial::channel(url, tls.cloned(), limit, resolver.clone()).await {
                 Ok(channel) => return Service::log_in(registry, channel).await,
-                Err(reason) => last = format!("{url}: {reason}"),
+                Err(error) => last = format!("{error:#}"),
             }
         }
         Err(Failed::ForNow(last))
@@ -155,9 +187,20 @@ impl Service {
         if let Some((name, password)) = registry.login.clone() {
             let mut auth = AuthClient::new(channel.clone());
             let answer = auth.authenticate(AuthenticateRequest { name, password });
-            let answer = within(registry.request_timeout, answer).await?;
-            let given = MetadataValue::try_from(answer.into_inner().token);
-            token = Some(given.map_err(|_| Failed::ForGood("discovery: the token is no text"))?);
+            let answer = timeout(registry.request_timeout, answer).await;
+            token = match answer.map_err(|_| Failed::silent())? {
+                Ok(answer) => {
+                    let given = MetadataValue::try_from(answer.into_inner().token);
+                    let given = given.map_err(|_| "discovery: the token is no text");
+                    Some(given.map_err(Failed::ForGood)?)
+                }
+                // Then it wants to know of no token either.
+                Err(status) if status.message() == Error::AuthNotEnabled.text() => None,
+                Err(status) if status.message() == Error::AuthFailed.text() => {
+                    return Err(Failed::ForGood(Error::AuthFailed.text()));
+                }
+                Err(status) => return Err(Failed::ForNow(status.to_string())),
+            };
         }
         Ok(Service {
             kv: KvClient::new(channel),
@@ -224,29 +267,8 @@ async fn within<T, E: std::fmt::Display>(
 ) -> Result<T, Failed> {
     match timeout(limit, call).await {
         Ok(answer) => answer.map_err(|error| Failed::ForNow(error.to_string())),
-        Err(_) => Err(Failed::ForNow("it did not answer in time".to_owned())),
+        Err(_) => Err(Failed::silent()),
     }
-}
-
-/// Connects to an address that our own resolver has found, and names the host it asked for.
-async fn connect(url: &str, limit: Duration, resolver: &Resolver) -> Result<Channel, String> {
-    let (host, port) = host_port(url).ok_or("it has no port")?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = resolver.lookup(bare).await;
-    let addresses = addresses.map_err(|error| error.to_string())?;
-    let mut last = "it has no address".to_owned();
-    for ip in addresses {
-        let at = std::net::SocketAddr::new(ip, port);
-        let origin = url.parse().map_err(|_| "it is no URL")?;
-        let endpoint = Endpoint::from_shared(format!("http://{at}"));
-        let endpoint = endpoint.map_err(|error| error.to_string())?;
-        let endpoint = endpoint.origin(origin).connect_timeout(limit);
-        match endpoint.connect().await {
-            Ok(channel) => return Ok(channel),
-            Err(error) => last = error.to_string(),
-        }
-    }
-    Err(last)
 }
 
 #[cfg(test)]

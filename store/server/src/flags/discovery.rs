@@ -1,5 +1,9 @@
 //! `--discovery-*`: where the initial cluster is to be found, when it is not given.
 
+use std::path::PathBuf;
+
+use mainstay_transport::ClientFiles;
+
 use super::Refusal;
 use super::urls;
 use super::values::Values;
@@ -42,8 +46,10 @@ pub fn read(values: &Values) -> Result<Option<Discovery>, Refusal> {
             "discovery URL should not be set when joining existing initial cluster",
         ));
     }
+    let tls = tls(values, endpoints)?;
     Ok(Some(Discovery::Registry(Registry {
-        endpoints: listed(endpoints)?,
+        endpoints: listed(endpoints, tls.is_some())?,
+        tls,
         token: token.to_owned(),
         dial_timeout: values.duration("discovery-dial-timeout"),
         request_timeout: values.duration("discovery-request-timeout"),
@@ -51,8 +57,40 @@ pub fn read(values: &Values) -> Result<Option<Discovery>, Refusal> {
     })))
 }
 
+/// TLS with the service, as etcd's client sees it: the scheme of the first endpoint counts for all of
+/// them, and without one TLS is spoken if any flag asks for it.
+fn tls(values: &Values, endpoints: &str) -> Result<Option<ClientFiles>, Refusal> {
+    let file = |name| match values.text(name) {
+        "" => None,
+        path => Some(PathBuf::from(path)),
+    };
+    let pair = match (file("discovery-cert"), file("discovery-key")) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        _ => {
+            return Err(Refusal::new(
+                "--discovery-cert and --discovery-key must be set together",
+            ));
+        }
+    };
+    let files = ClientFiles {
+        trusted_ca: file("discovery-cacert"),
+        pair,
+        skip_verify: values.boolean("discovery-insecure-skip-tls-verify"),
+    };
+    let is_asked_for =
+        files != ClientFiles::default() || !values.boolean("discovery-insecure-transport");
+    let first = endpoints.trim_start();
+    let is_spoken = match first.starts_with("http://") {
+        true => false,
+        false => first.starts_with("https://") || is_asked_for,
+    };
+    Ok(is_spoken.then_some(files))
+}
+
 /// Endpoints as etcd's clients take them: with or without a scheme.
-fn listed(given: &str) -> Result<Vec<String>, Refusal> {
+fn listed(given: &str, secure: bool) -> Result<Vec<String>, Refusal> {
+    let scheme = if secure { "https" } else { "http" };
     let endpoint = |endpoint: &str| {
         let endpoint = endpoint.trim();
         if endpoint.is_empty() {
@@ -60,13 +98,10 @@ fn listed(given: &str) -> Result<Vec<String>, Refusal> {
                 "--discovery-endpoints must not contain empty endpoints",
             ));
         }
-        if endpoint.starts_with("https://") {
-            return Err(Refusal::new(
-                "--discovery-endpoints is refused: a discovery service over TLS is not reached yet",
-            ));
-        }
-        let bare = endpoint.strip_prefix("http://").unwrap_or(endpoint);
-        let url = format!("http://{bare}");
+        let bare = ["http://", "https://"]
+            .iter()
+            .find_map(|scheme| endpoint.strip_prefix(scheme));
+        let url = format!("{scheme}://{}", bare.unwrap_or(endpoint));
         urls::check(&url).map_err(|reason| {
             Refusal::new(format!(
                 "invalid value {given:?} for flag -discovery-endpoints: {reason}"
@@ -133,7 +168,51 @@ mod tests {
         );
         let empty = read_from(&[token, "--discovery-endpoints=a:1,"]).unwrap_err();
         assert!(empty.contains("must not contain empty"), "{empty}");
-        let secure = read_from(&[token, "--discovery-endpoints=https://a:1"]).unwrap_err();
-        assert!(secure.contains("over TLS"), "{secure}");
+    }
+
+    fn registry(endpoints: &str, more: &[&str]) -> Registry {
+        let endpoints = format!("--discovery-endpoints={endpoints}");
+        let arguments = [&["--discovery-token=t", &endpoints], more].concat();
+        match read_from(&arguments) {
+            Ok(Some(Discovery::Registry(registry))) => registry,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_scheme_says_whether_tls_is_spoken_and_flags_do_without_one() {
+        let ca = "--discovery-cacert=/ca";
+        for (endpoints, more, secure) in [
+            ("a:1", &[][..], false),
+            ("https://a:1", &[], true),
+            ("a:1", &[ca], true),
+            ("a:1", &["--discovery-insecure-transport=false"], true),
+            ("a:1", &["--discovery-insecure-skip-tls-verify"], true),
+            ("http://a:1", &[ca], false),
+            ("https://a:1,http://b:2", &[], true),
+            ("http://a:1,https://b:2", &[ca], false),
+        ] {
+            let found = registry(endpoints, more);
+            assert_eq!(found.tls.is_some(), secure, "{endpoints} {more:?}");
+            let scheme = if secure { "https://" } else { "http://" };
+            for url in &found.endpoints {
+                assert!(url.starts_with(scheme), "{url}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_are_passed_on_and_half_a_pair_is_refused() {
+        let (cert, key) = ("--discovery-cert=/c", "--discovery-key=/k");
+        let files = registry("a:1", &[cert, key, "--discovery-cacert=/ca"]).tls;
+        let expected = ClientFiles {
+            trusted_ca: Some("/ca".into()),
+            pair: Some(("/c".into(), "/k".into())),
+            skip_verify: false,
+        };
+        assert_eq!(files, Some(expected));
+        let half = ["--discovery-token=t", "--discovery-endpoints=a:1", cert];
+        let half = read_from(&half).unwrap_err();
+        assert!(half.contains("must be set together"), "{half}");
     }
 }

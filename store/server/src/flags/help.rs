@@ -2,7 +2,7 @@
 
 use super::table::{FLAGS, Status};
 
-/// Every flag with its default and, where it has one, its restriction.
+/// Every flag with its default, and whether it does anything.
 pub fn help() -> String {
     let mut text = String::from(
         "Usage: mainstay [flags]\n\
@@ -16,7 +16,6 @@ pub fn help() -> String {
         let note = match flag.status {
             Status::Used => String::new(),
             Status::Ignored => " (no effect)".to_owned(),
-            Status::Refused(reason) => format!(" (refused: {reason})"),
         };
         text.push_str(&format!("  --{} '{}'{note}\n", flag.name, flag.default));
     }

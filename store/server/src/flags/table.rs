@@ -19,9 +19,6 @@ pub enum Status {
     /// Accepted; there is nothing here for it to change. Says so in the log when it is set to
     /// something else than its default.
     Ignored,
-    /// Refused unless it has its default: doing without what it asks for would be a lie. The
-    /// reason follows the flag's name.
-    Refused(&'static str),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +35,6 @@ pub fn find(name: &str) -> Option<&'static Flag> {
 
 use Kind::{Anything, Bool, Duration, Int, Text, Uint};
 use Status::{Ignored, Used};
-
-const DISCOVERY: Status = Status::Refused("a discovery service over TLS is not reached yet");
 
 const fn flag(name: &'static str, default: &'static str, kind: Kind, status: Status) -> Flag {
     Flag {
@@ -95,11 +90,11 @@ pub const FLAGS: &[Flag] = &[
     flag("discovery-request-timeout", "5s", Duration, Used),
     flag("discovery-keepalive-time", "2s", Duration, Ignored),
     flag("discovery-keepalive-timeout", "6s", Duration, Ignored),
-    flag("discovery-insecure-transport", "true", Bool, Ignored),
-    flag("discovery-insecure-skip-tls-verify", "false", Bool, Ignored),
-    flag("discovery-cert", "", Text, DISCOVERY),
-    flag("discovery-key", "", Text, DISCOVERY),
-    flag("discovery-cacert", "", Text, DISCOVERY),
+    flag("discovery-insecure-transport", "true", Bool, Used),
+    flag("discovery-insecure-skip-tls-verify", "false", Bool, Used),
+    flag("discovery-cert", "", Text, Used),
+    flag("discovery-key", "", Text, Used),
+    flag("discovery-cacert", "", Text, Used),
     flag("discovery-user", "", Text, Used),
     flag("discovery-password", "", Text, Used),
     flag("discovery-fallback", "exit", Text, Ignored),

@@ -3,17 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use hyper_util::rt::TokioIo;
 use mainstay_proto::etcdserverpb::AuthenticateRequest;
 use mainstay_proto::etcdserverpb::auth_client::AuthClient;
 use mainstay_transport::{ClientFiles, ClientTls, Resolver};
-use tokio::net::TcpStream;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Channel, Endpoint};
-use tower::service_fn;
+use tonic::transport::Channel;
 use zeroize::Zeroizing;
+
+use crate::dial;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -62,23 +61,11 @@ impl Server {
     /// Connects, and authenticates if a user is named. The token goes with each request.
     pub async fn connect(&self) -> Result<(Channel, Option<AsciiMetadataValue>)> {
         let url = self.url()?;
-        let (host, port) = crate::flags::urls::host_port(&url)
-            .with_context(|| format!("{url} names no host and port"))?;
-        let bare = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
         let tls = match url.starts_with("https://") {
             true => Some(ClientTls::open(&self.files(), &[b"h2"])?),
             false => None,
         };
-        // The scheme is that of what is inside the connection, which is made below.
-        let endpoint = Endpoint::from_shared(format!("http://{host}:{port}"))?;
-        let resolver = Resolver::system()?;
-        let dial = service_fn(move |_| dial(resolver.clone(), tls.clone(), bare.clone(), port));
-        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT);
-        let channel = endpoint.connect_with_connector(dial).await;
-        let channel = channel.map_err(|error| anyhow!("{url}: {}", root(&error)))?;
+        let channel = dial::channel(&url, tls, CONNECT_TIMEOUT, Resolver::system()?).await?;
         let token = self.token(&channel).await?;
         Ok((channel, token))
     }
@@ -130,48 +117,6 @@ impl Server {
             token.parse().context("the member's token is no text")?,
         ))
     }
-}
-
-async fn dial(
-    resolver: Resolver,
-    tls: Option<ClientTls>,
-    host: String,
-    port: u16,
-) -> std::io::Result<TokioIo<Box<dyn Stream>>> {
-    let mut last = std::io::Error::other(format!("{host} has no address"));
-    let addresses = resolver.lookup(&host).await;
-    for address in addresses.map_err(std::io::Error::other)? {
-        let connected = async {
-            let stream = TcpStream::connect((address, port)).await?;
-            let stream: Box<dyn Stream> = match &tls {
-                Some(tls) => {
-                    let secure = tls.connect(stream, &host).await;
-                    Box::new(secure.map_err(std::io::Error::other)?)
-                }
-                None => Box::new(stream),
-            };
-            Ok(TokioIo::new(stream))
-        };
-        match connected.await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// A connection with TLS or without.
-trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin {}
-
-impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> Stream for T {}
-
-/// The reason at the bottom: those above it only say that something failed.
-fn root(error: &tonic::transport::Error) -> String {
-    let mut reason: &dyn std::error::Error = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    reason.to_string()
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::cluster::{Cluster, free_port};
+use crate::cluster::Cluster;
 use crate::options::Options;
 use crate::plain_http::{Answer, call};
+use crate::ports::free_port;
 
 const READY_WAIT: Duration = Duration::from_secs(120);
 const TOKEN: &str = "wire-suite";

@@ -1,4 +1,5 @@
 use anyhow::{Result, bail, ensure};
+use mainstay_pki::{Leaf, Pair};
 use mainstay_proto::authpb::permission::Type;
 use mainstay_proto::etcdserverpb as pb;
 use pb::request_op::Request as Op;
@@ -8,7 +9,7 @@ use super::rpc::{self, Call, Ended};
 use super::stage::{self, Stage, alike, roots, tokens};
 use crate::options::Options;
 use crate::plain_http;
-use crate::tls::site::Site;
+use crate::tls::site::{Site, client_leaf};
 
 /// What etcd has had to publish an advisory for, one by one.
 pub async fn run(options: &Options, name: &str) -> Result<()> {
@@ -178,7 +179,7 @@ async fn keys_of_leases(options: &Options) -> Result<()> {
 /// The gateway asks for a token whatever certificate its connection has shown.
 async fn gateway(options: &Options) -> Result<()> {
     by_token(options).await?;
-    let mut said = Vec::new();
+    let (mut said, mut silent) = (Vec::new(), Vec::new());
     for binary in [options.etcd(), options.subject.clone()] {
         let site = Site::start_without_list(&binary).await?;
         let config = crate::tls::client::config(&site.trusted(), Some(&site.client), &[b"h2"])?;
@@ -189,6 +190,9 @@ async fn gateway(options: &Options) -> Result<()> {
             stage::user_add("root", stage::ROOT_PASSWORD),
             stage::grant_role("root", "root"),
             stage::grant_role("client-1", "root"),
+            // And that of the certificate by which the gateway asks its own server.
+            stage::user_add_with("member", "", Some(true)),
+            stage::grant_role("member", "root"),
             stage::enable(),
         ] {
             let answer = rpc::call(&channel, None, &step).await?;
@@ -196,25 +200,50 @@ async fn gateway(options: &Options) -> Result<()> {
         }
         let direct = rpc::call(&channel, None, &stage::user_list()).await?;
         ensure!(direct.ended == Ended::Let, "{direct:?}");
-        let list = https(&site, "/v3/auth/user/list", "{}").await?;
-        let put = https(&site, "/v3/kv/put", r#"{"key":"YQ=="}"#).await?;
-        said.push((list, put));
+        let named = &site.client;
+        let list = https(&site, named, "", "/v3/auth/user/list", "{}").await?;
+        let put = https(&site, named, "", "/v3/kv/put", r#"{"key":"YQ=="}"#).await?;
+        let leaf = Leaf {
+            common_name: String::new(),
+            ..client_leaf(50)
+        };
+        let nameless = site.clients.write(site.dir(), "nameless", &leaf)?;
+        let accept = "Accept: */*\r\n";
+        let nobody = https(&site, &nameless, accept, "/v3/auth/user/list", "{}").await?;
+        silent.push(worded(
+            https(&site, &nameless, "", "/v3/auth/user/list", "{}").await?,
+        ));
+        said.push((list, put, worded(nobody)));
     }
     ensure!(said[0] == said[1], "{said:?}");
     ensure!(said[1].0.0.contains(" 400 "), "{said:?}");
+    ensure!(said[1].2.1 == "etcdserver: user name is empty", "{said:?}");
+    // etcd knows its own gateway by a header that is there only if its client sends `Accept`, and
+    // takes the others for the user that its certificate names.
+    ensure!(silent[1] == said[1].2, "{silent:?}");
+    ensure!(
+        silent[0].0.contains(" 200 "),
+        "etcd refuses it by now: {silent:?}"
+    );
     Ok(())
+}
+
+/// An answer with its message alone: how JSON is spaced is free.
+fn worded((status, body): (String, String)) -> (String, serde_json::Value) {
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+    (status, body["message"].clone())
 }
 
 /// Without certificates: a log-in by JSON, and its token in the header, with and without `Bearer`.
 async fn by_token(options: &Options) -> Result<()> {
     let mut said = Vec::new();
     for stage in &stage::both(options, &[]).await? {
-        let port = stage.cluster.peers[0].client_port;
+        let door = stage.cluster.door(0);
         let entry = format!(r#"{{"name":"root","password":"{}"}}"#, stage::ROOT_PASSWORD);
-        let token = plain_http::send(port, "POST", "/v3/auth/authenticate", &entry).await?;
+        let token = plain_http::send(&door, "POST", "/v3/auth/authenticate", &entry).await?;
         let token: serde_json::Value = serde_json::from_str(&token.body)?;
         let token = token["token"].as_str().unwrap_or_default().to_owned();
-        let host = format!("127.0.0.1:{port}");
+        let host = door.host();
         for shown in [
             token.clone(),
             format!("Bearer {token}"),
@@ -226,7 +255,7 @@ async fn by_token(options: &Options) -> Result<()> {
                 headers.push(("Authorization", shown.as_str()));
             }
             let path = "/v3/auth/user/list";
-            let answer = plain_http::with_headers(port, "POST", path, &headers, "{}").await?;
+            let answer = plain_http::with_headers(&door, "POST", path, &headers, "{}").await?;
             let body: serde_json::Value = serde_json::from_str(&answer.body)?;
             said.push((
                 answer.status,
@@ -242,15 +271,21 @@ async fn by_token(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// One request over a connection that has shown the site's client certificate: the status and the
-/// body of its answer.
-async fn https(site: &Site, path: &str, body: &str) -> Result<(String, String)> {
+/// One request over a connection that has shown a certificate: the status and the body of its
+/// answer.
+async fn https(
+    site: &Site,
+    shown: &Pair,
+    more: &str,
+    path: &str,
+    body: &str,
+) -> Result<(String, String)> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let config = crate::tls::client::config(&site.trusted(), Some(&site.client), &[b"http/1.1"])?;
+    let config = crate::tls::client::config(&site.trusted(), Some(shown), &[b"http/1.1"])?;
     let mut socket = crate::tls::client::dial(site.peers[0].client_port, config).await?;
     let length = body.len();
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{more}\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     );
     socket.write_all(request.as_bytes()).await?;
@@ -269,14 +304,14 @@ async fn password_in_requests(options: &Options) -> Result<()> {
     let stage = Stage::open(&stage::plan(options, false, &flags)).await?;
     let wrong = rpc::authenticate("root", "seen-by-nobody");
     stage.call(None, &wrong).await?;
-    let port = stage.cluster.peers[0].client_port;
+    let door = stage.cluster.door(0);
     for path in [
         "/debug/requests",
         "/debug/events",
         "/debug/vars",
         "/metrics",
     ] {
-        let page = plain_http::call(port, "GET", path).await?.body;
+        let page = plain_http::call(&door, "GET", path).await?.body;
         for secret in ["seen-by-nobody", stage::ROOT_PASSWORD] {
             ensure!(!page.contains(secret), "{path} shows a password");
         }

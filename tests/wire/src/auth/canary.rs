@@ -42,7 +42,7 @@ pub async fn run(options: &Options) -> Result<()> {
         texts.push_str(stage.call(token, &call).await?.ended.text());
     }
     secrets.push("bad-canary-74".to_owned());
-    let port = stage.cluster.peers[0].client_port;
+    let door = stage.cluster.door(0);
     for (path, body) in [
         ("/metrics", String::new()),
         ("/debug/vars", String::new()),
@@ -56,7 +56,7 @@ pub async fn run(options: &Options) -> Result<()> {
         ),
     ] {
         let method = if body.is_empty() { "GET" } else { "POST" };
-        texts.push_str(&plain_http::send(port, method, path, &body).await?.body);
+        texts.push_str(&plain_http::send(&door, method, path, &body).await?.body);
     }
     // Written out, so that what is on its way to the disk is there.
     stage.cluster.peers[0].terminate().await?;

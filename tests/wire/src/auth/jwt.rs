@@ -91,7 +91,7 @@ async fn verify_only(options: &Options, public: &str, key: &str) -> Result<()> {
     for etcd in [true, false] {
         let plan = stage::plan(options, etcd, &[&verifies]);
         let cluster = crate::cluster::Cluster::start(&plan).await?;
-        let channel = stage::connect(cluster.peers[0].client_url()).await?;
+        let channel = stage::connect(&cluster, 0).await?;
         let stage = Stage {
             cluster,
             channel,

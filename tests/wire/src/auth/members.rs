@@ -15,7 +15,10 @@ const ROUNDS: usize = 15;
 /// Three members: a token of one is known to all, roles change under load, a member is killed
 /// meanwhile, and at the end all of them say the same of users, roles and keys.
 pub async fn run(options: &Options) -> Result<()> {
-    let plan = Plan::new(options.subject(), "mainstay", 3).flag("--bcrypt-cost=4");
+    let plan = Plan::new(options.subject(), "mainstay", 3)
+        .tls(options.tls)
+        .server_side_only()
+        .flag("--bcrypt-cost=4");
     let mut cluster = Cluster::start(&plan).await?;
     let mut channels = connect(&cluster).await?;
     // The leader first: the last one is killed, and the load goes on without an election.
@@ -68,8 +71,8 @@ pub async fn run(options: &Options) -> Result<()> {
 
 async fn connect(cluster: &Cluster) -> Result<Vec<Channel>> {
     let mut channels = Vec::new();
-    for peer in &cluster.peers {
-        channels.push(stage::connect(peer.client_url()).await?);
+    for member in 0..cluster.peers.len() {
+        channels.push(stage::connect(cluster, member).await?);
     }
     Ok(channels)
 }

@@ -1,7 +1,7 @@
 use anyhow::{Context, Result, ensure};
 use mainstay_proto::authpb::{Permission, UserAddOptions, permission::Type};
 use mainstay_proto::etcdserverpb as pb;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use super::rpc::{self, Answer, Call, Ended};
 use crate::cluster::{Cluster, Plan};
@@ -25,25 +25,29 @@ pub async fn both(options: &Options, flags: &[&str]) -> Result<[Stage; 2]> {
     Ok([etcd, subject])
 }
 
-/// A cluster of one member that hashes cheaply.
+/// A cluster of one member that hashes cheaply. With TLS its clients show no certificate: by one
+/// they would be a user without a token, which `certificate` looks at.
 pub fn plan(options: &Options, etcd: bool, flags: &[&str]) -> Plan {
     let (binary, label) = match etcd {
         true => (options.etcd(), "etcd"),
         false => (options.subject.clone(), "mainstay"),
     };
-    let plan = Plan::new(&binary, label, 1).flag("--bcrypt-cost=4");
+    let plan = Plan::new(&binary, label, 1)
+        .tls(options.tls)
+        .server_side_only()
+        .flag("--bcrypt-cost=4");
     flags.iter().fold(plan, |plan, flag| plan.flag(*flag))
 }
 
-pub async fn connect(url: String) -> Result<Channel> {
-    Ok(Endpoint::from_shared(url)?.connect().await?)
+pub async fn connect(cluster: &Cluster, member: usize) -> Result<Channel> {
+    Ok(cluster.connect(member).await?.channel)
 }
 
 impl Stage {
     /// Starts it, adds root and switches authentication on.
     pub async fn open(plan: &Plan) -> Result<Stage> {
         let cluster = Cluster::start(plan).await?;
-        let channel = connect(cluster.peers[0].client_url()).await?;
+        let channel = connect(&cluster, 0).await?;
         let mut stage = Stage {
             cluster,
             channel,

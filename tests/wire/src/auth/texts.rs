@@ -41,7 +41,7 @@ pub async fn run(options: &Options) -> Result<()> {
     let mut sides = Vec::new();
     for etcd in [true, false] {
         let cluster = Cluster::start(&stage::plan(options, etcd, &[])).await?;
-        let channel = stage::connect(cluster.peers[0].client_url()).await?;
+        let channel = stage::connect(&cluster, 0).await?;
         sides.push(Stage {
             cluster,
             channel,

@@ -72,14 +72,14 @@ async fn import(options: &Options) -> Result<()> {
     let second = Cluster::start_on(&plan, async |seat| tools.import(&old, seat).await).await?;
     first.cluster.peers[0].restart()?;
     first.cluster.ready().await?;
-    first.channel = stage::connect(first.cluster.peers[0].client_url()).await?;
+    first.channel = stage::connect(&first.cluster, 0).await?;
     first.root = rpc::log_in(&first.channel, "root", stage::ROOT_PASSWORD).await?;
     same(&first, second).await
 }
 
 /// Whether users of the second cluster log in and may do what they may in the first.
 async fn same(first: &Stage, second: Cluster) -> Result<()> {
-    let channel = stage::connect(second.peers[0].client_url()).await?;
+    let channel = stage::connect(&second, 0).await?;
     let root = rpc::log_in(&channel, "root", stage::ROOT_PASSWORD).await?;
     let second = Stage {
         cluster: second,
@@ -140,7 +140,7 @@ async fn save(options: &Options, stage: &Stage, file: &Path) -> Result<String> {
     let ran = Command::new(binary)
         .args(["snapshot", "save"])
         .arg(file)
-        .arg(format!("--endpoints={}", stage.cluster.endpoints()))
+        .args(stage.cluster.command_flags())
         .arg(format!("--user=root:{}", stage::ROOT_PASSWORD))
         .output()
         .await?;

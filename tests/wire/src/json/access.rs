@@ -71,7 +71,7 @@ async fn one(
         } else {
             ""
         };
-        let answer = with_headers(side.port, method, path, &headers, body).await?;
+        let answer = with_headers(&side.door, method, path, &headers, body).await?;
         let allowed = |name: &str| {
             answer
                 .headers

@@ -2,17 +2,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{
+    AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split,
+};
+
+use crate::door::{Door, Stream};
 
 /// How long a line of a stream may take.
 const LINE_WAIT: Duration = Duration::from_secs(10);
 
 /// A POST whose body grows while its answer is read: HTTP/1.1, chunked both ways.
 pub struct Exchange {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    reader: BufReader<ReadHalf<Box<dyn Stream>>>,
+    writer: WriteHalf<Box<dyn Stream>>,
     /// Set once the head of the answer has come.
     status: Option<u16>,
     /// What has come of the body and is no whole line yet.
@@ -22,16 +24,18 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub async fn open(port: u16, path: &str, headers: &[(&str, &str)]) -> Result<Exchange> {
-        let (reader, mut writer) = TcpStream::connect(("127.0.0.1", port)).await?.into_split();
+    pub async fn open(door: &Door, path: &str, headers: &[(&str, &str)]) -> Result<Exchange> {
+        let (reader, mut writer) = split(door.open().await?);
         let mut head = format!(
-            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nTransfer-Encoding: chunked\r\n"
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n",
+            door.host()
         );
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str("\r\n");
         writer.write_all(head.as_bytes()).await?;
+        writer.flush().await?;
         Ok(Exchange {
             reader: BufReader::new(reader),
             writer,
@@ -44,12 +48,14 @@ impl Exchange {
     /// Sends a piece of the body.
     pub async fn send(&mut self, piece: &str) -> Result<()> {
         let chunk = format!("{:x}\r\n{piece}\r\n", piece.len());
-        Ok(self.writer.write_all(chunk.as_bytes()).await?)
+        self.writer.write_all(chunk.as_bytes()).await?;
+        Ok(self.writer.flush().await?)
     }
 
     /// Ends the body.
     pub async fn finish(&mut self) -> Result<()> {
-        Ok(self.writer.write_all(b"0\r\n\r\n").await?)
+        self.writer.write_all(b"0\r\n\r\n").await?;
+        Ok(self.writer.flush().await?)
     }
 
     /// The status of the answer; waits for it.

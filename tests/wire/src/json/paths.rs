@@ -360,8 +360,8 @@ pub async fn routing(options: &Options) -> Result<Instant> {
     for (method, path) in ROUTES {
         let mut told = Vec::new();
         for side in &gateways.sides {
-            let host = format!("127.0.0.1:{}", side.port);
-            let answer = with_headers(side.port, method, path, &[("Host", &host)], "").await?;
+            let host = side.door.host();
+            let answer = with_headers(&side.door, method, path, &[("Host", &host)], "").await?;
             told.push(side.told(path, &answer));
         }
         let [reference, subject] = told.as_slice() else {
@@ -377,8 +377,8 @@ pub async fn routing(options: &Options) -> Result<Instant> {
 
 /// The variables both servers show.
 async fn variables(side: &super::Gateway) -> Result<()> {
-    let host = format!("127.0.0.1:{}", side.port);
-    let answer = with_headers(side.port, "GET", "/debug/vars", &[("Host", &host)], "").await?;
+    let host = side.door.host();
+    let answer = with_headers(&side.door, "GET", "/debug/vars", &[("Host", &host)], "").await?;
     let value: Value = serde_json::from_str(&answer.body).context("/debug/vars")?;
     let raft = &value["raft.status"];
     let good = value["cmdline"]

@@ -3,26 +3,25 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest, protocol::CloseFrame};
 
 use super::{Gateway, Gateways, normal, now};
+use crate::door::Stream;
 use crate::options::Options;
 
 const FRAME_WAIT: Duration = Duration::from_secs(10);
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Box<dyn Stream>>;
 
 /// Opens a websocket with headers beside those of the handshake.
 async fn open(side: &Gateway, path: &str, headers: &[(&'static str, &str)]) -> Result<Socket> {
-    let url = format!("ws://127.0.0.1:{}{path}", side.port);
+    let url = format!("ws://{}{path}", side.door.host());
     let mut request = url.into_client_request()?;
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse()?);
     }
-    let stream = TcpStream::connect(("127.0.0.1", side.port)).await?;
-    let handshake = tokio_tungstenite::client_async(request, stream);
+    let handshake = tokio_tungstenite::client_async(request, side.door.open().await?);
     let (socket, _) = tokio::time::timeout(FRAME_WAIT, handshake)
         .await
         .context("the handshake hangs")??;
@@ -190,7 +189,7 @@ async fn closing(gateways: &Gateways) -> Result<()> {
 }
 
 async fn watch_streams(side: &Gateway) -> Result<u64> {
-    let page = crate::plain_http::call(side.port, "GET", "/metrics")
+    let page = crate::plain_http::call(&side.door, "GET", "/metrics")
         .await?
         .body;
     let line = page

@@ -26,7 +26,7 @@ impl<'a> Streams<'a> {
     ) -> Result<Streams<'a>> {
         let mut exchanges = Vec::new();
         for side in &gateways.sides {
-            exchanges.push(Exchange::open(side.port, path, headers).await?);
+            exchanges.push(Exchange::open(&side.door, path, headers).await?);
         }
         let sides = &gateways.sides;
         Ok(Streams {
@@ -156,7 +156,7 @@ async fn watch(gateways: &mut Gateways) -> Result<()> {
 /// Requests and answers in turn on one body, which etcd does over a websocket only.
 async fn conversation(sides: &[Gateway; 2]) -> Result<()> {
     let [etcd, subject] = sides;
-    let mut exchange = Exchange::open(subject.port, "/v3/watch", &[]).await?;
+    let mut exchange = Exchange::open(&subject.door, "/v3/watch", &[]).await?;
     exchange
         .send(r#"{"create_request":{"key":"eQ=="}}"#)
         .await?;
@@ -214,7 +214,6 @@ async fn observe(gateways: &mut Gateways) -> Result<()> {
         .await?;
     let campaign = json!({"name": "b2Jz", "lease": "31", "value": "b25l"});
     gateways.post("/v3/election/campaign", &campaign).await?;
-    let sides: [u16; 2] = gateways.sides.each_ref().map(|side| side.port);
     let mut streams = Streams::open(gateways, "/v3/election/observe").await?;
     streams.send(r#"{"name":"b2Jz"}"#).await?;
     streams.finish().await?;
@@ -223,11 +222,9 @@ async fn observe(gateways: &mut Gateways) -> Result<()> {
         bail!("the leader of now comes first, not {leader}");
     }
     // Each proclaims while it is observed.
-    for port in sides {
-        let host = format!("127.0.0.1:{port}");
+    for side in &gateways.sides {
         let put = json!({"key": "b2JzLzFm", "value": "dHdv", "lease": "31"}).to_string();
-        crate::plain_http::with_headers(port, "POST", "/v3/kv/put", &[("Host", &host)], &put)
-            .await?;
+        side.raw("/v3/kv/put", &put).await?;
     }
     let next = streams.some().await?;
     if next["result"]["kv"]["value"] != "dHdv" {
@@ -258,7 +255,7 @@ async fn broken(gateways: &Gateways) -> Result<()> {
         ("/v3/lease/keepalive", r#"{"ID":"21"}{"ID":"x"}"#, 200),
         ("/v3/lease/keepalive", r#"{"ID":"21"}{"ID":"#, 200),
     ] {
-        let mut exchange = Exchange::open(subject.port, path, &[]).await?;
+        let mut exchange = Exchange::open(&subject.door, path, &[]).await?;
         exchange.send(text).await?;
         exchange.finish().await?;
         if exchange.status().await? != status {
@@ -273,7 +270,7 @@ async fn broken(gateways: &Gateways) -> Result<()> {
             bail!("{path} {text}: {last}");
         }
         let silent = tokio::time::timeout(Duration::from_millis(500), async {
-            let mut exchange = Exchange::open(etcd.port, path, &[]).await?;
+            let mut exchange = Exchange::open(&etcd.door, path, &[]).await?;
             exchange.send(text).await?;
             exchange.finish().await?;
             while let Some(line) = exchange.line().await? {
@@ -297,7 +294,7 @@ async fn broken(gateways: &Gateways) -> Result<()> {
 /// whether the server under test has it yet.
 async fn snapshot(gateways: &Gateways) -> Result<()> {
     for (side, must) in gateways.sides.iter().zip([true, false]) {
-        let mut exchange = Exchange::open(side.port, "/v3/maintenance/snapshot", &[]).await?;
+        let mut exchange = Exchange::open(&side.door, "/v3/maintenance/snapshot", &[]).await?;
         exchange.send("{}").await?;
         exchange.finish().await?;
         let line = exchange

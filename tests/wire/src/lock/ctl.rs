@@ -26,7 +26,7 @@ impl Running {
             command.env_remove(name);
         }
         command
-            .arg(format!("--endpoints={}", cluster.endpoints()))
+            .args(cluster.command_flags())
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -81,7 +81,7 @@ where
         (options.etcd(), "etcd"),
         (options.subject.clone(), "subject"),
     ] {
-        let cluster = Cluster::start(&Plan::new(&binary, label, 3)).await?;
+        let cluster = Cluster::start(&Plan::new(&binary, label, 3).tls(options.tls)).await?;
         found.push(steps(&cluster).await.context(label)?);
     }
     if found[0] != found[1] {

@@ -10,12 +10,12 @@ use mainstay_proto::v3electionpb::{
 };
 use mainstay_proto::v3lockpb::{LockRequest, UnlockRequest, lock_client::LockClient};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic::transport::Channel;
 
 use crate::cluster::{Cluster, Plan};
+use crate::door::Stream;
 use crate::options::Options;
 use crate::target::{Connection, Target};
 
@@ -132,7 +132,7 @@ where
         (options.etcd(), "etcd"),
         (options.subject.clone(), "subject"),
     ] {
-        let side = Side::start(&Plan::new(&binary, label, members)).await?;
+        let side = Side::start(&Plan::new(&binary, label, members).tls(options.tls)).await?;
         found.push(steps(&side).await.context(label)?);
     }
     for (at, (reference, subject)) in found[0].iter().zip(&found[1]).enumerate() {
@@ -423,20 +423,20 @@ pub async fn cancellation(options: &Options) -> Result<Instant> {
 }
 
 /// Sends a request whose answer nobody waits for; dropping the socket ends it.
-async fn post(side: &Side, path: &str, body: &str) -> Result<TcpStream> {
-    let port = side.cluster.peers[0].client_port;
-    let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
-    let length = body.len();
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {length}\r\n\r\n{body}"
-    );
+async fn post(side: &Side, path: &str, body: &str) -> Result<Box<dyn Stream>> {
+    let door = side.cluster.door(0);
+    let mut socket = door.open().await?;
+    let (host, length) = (door.host(), body.len());
+    let request =
+        format!("POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n{body}");
     socket.write_all(request.as_bytes()).await?;
+    socket.flush().await?;
     Ok(socket)
 }
 
 async fn watch_streams(side: &Side) -> Result<u64> {
-    let port = side.cluster.peers[0].client_port;
-    let page = crate::plain_http::call(port, "GET", "/metrics").await?.body;
+    let door = side.cluster.door(0);
+    let page = crate::plain_http::call(door, "GET", "/metrics").await?.body;
     let line = page
         .lines()
         .find_map(|line| line.strip_prefix("etcd_debugging_mvcc_watch_stream_total "));

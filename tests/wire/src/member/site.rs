@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-use crate::cluster::{Cluster, Plan, free_port};
+use crate::cluster::{Cluster, Plan};
+use crate::options::Options;
 use crate::peer::Peer;
+use crate::ports::free_port;
 
 /// How long anything may take that is waited for.
 const WAIT: Duration = Duration::from_secs(30);
@@ -19,6 +21,7 @@ pub struct Site {
     pub label: &'static str,
     binary: PathBuf,
     etcdctl: PathBuf,
+    etcd: PathBuf,
     /// Real texts and what stands for them in the record.
     names: Vec<(String, String)>,
     record: Vec<String>,
@@ -31,13 +34,15 @@ pub struct Said {
 }
 
 impl Site {
-    pub async fn open(plan: &Plan, etcdctl: PathBuf) -> Result<Site> {
+    pub async fn open(plan: &Plan, options: &Options) -> Result<Site> {
+        let etcdctl = options.peer("etcdctl")?;
         let cluster = Cluster::start(plan).await?;
         let mut site = Site {
             label: plan.label,
             binary: plan.binary.clone(),
             cluster,
             etcdctl,
+            etcd: options.etcd(),
             names: Vec::new(),
             record: Vec::new(),
         };
@@ -83,18 +88,25 @@ impl Site {
 
     /// Runs etcdctl against one member.
     pub async fn ctl(&self, at: usize, args: &[&str]) -> Result<Said> {
-        let mut command = Command::new(&self.etcdctl);
+        let url = self.cluster.peers[at].client_url();
+        let endpoints = format!("--endpoints={url}");
+        self.run(&[], &[&[endpoints.as_str()], args].concat()).await
+    }
+
+    /// Runs etcdctl with these arguments alone, as the arguments of `wrapper` if there is one.
+    async fn run(&self, wrapper: &[String], args: &[&str]) -> Result<Said> {
+        let mut command = match wrapper {
+            [] => Command::new(&self.etcdctl),
+            [program, rest @ ..] => {
+                let mut command = Command::new(program);
+                command.args(rest).arg(&self.etcdctl);
+                command
+            }
+        };
         for name in ["ETCDCTL_ENDPOINTS", "ETCDCTL_API", "ETCDCTL_USER"] {
             command.env_remove(name);
         }
-        command
-            .arg(format!(
-                "--endpoints={}",
-                self.cluster.peers[at].client_url()
-            ))
-            .args(args)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
+        command.args(args).stdin(Stdio::null()).kill_on_drop(true);
         let done = tokio::time::timeout(WAIT, command.output()).await;
         let done = done.with_context(|| format!("etcdctl {args:?} does not end"))??;
         let errors = String::from_utf8_lossy(&done.stderr).into_owned();
@@ -110,7 +122,16 @@ impl Site {
         })
     }
 
-    /// The same, written down, with its lines in order of their text: members are listed by ids,
+    /// The same, which must succeed.
+    pub async fn must(&self, wrapper: &[String], args: &[&str]) -> Result<Said> {
+        let said = self.run(wrapper, args).await?;
+        if said.code != Some(0) {
+            bail!("etcdctl {args:?}: {}", said.text);
+        }
+        Ok(said)
+    }
+
+    /// Runs it against one member and writes down what it says, with its lines in order of their text: members are listed by ids,
     /// which differ.
     pub async fn show(&mut self, at: usize, args: &[&str]) -> Result<Said> {
         let said = self.ctl(at, args).await?;
@@ -238,6 +259,11 @@ impl Site {
 
     pub fn binary(&self) -> &std::path::Path {
         &self.binary
+    }
+
+    /// The real etcd, whichever side this is.
+    pub fn etcd(&self) -> &std::path::Path {
+        &self.etcd
     }
 
     pub fn peer(&mut self, at: usize) -> &mut Peer {

@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::discovery;
 use super::site::Site;
-use crate::cluster::free_port;
+use crate::ports::free_port;
 
 /// Steps taken on one side, as a value that a table can hold.
 pub type Steps = for<'a> fn(&'a mut Site) -> Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
@@ -30,13 +31,14 @@ pub const ALL: &[(&str, usize, Steps)] = &[
     ("one survivor makes a new cluster", 3, |site| {
         Box::pin(survivor(site))
     }),
-    ("a list kept by another cluster", 1, |site| {
-        Box::pin(registry(site))
-    }),
+    ("a list kept by another cluster", 1, discovery::registry),
+    (
+        "a list kept over TLS for a user",
+        1,
+        discovery::secure_registry,
+    ),
+    (discovery::BY_RECORDS, 1, discovery::by_records),
 ];
-
-/// Names the list in the cluster that keeps it.
-const TOKEN: &str = "6c007a14875d53d9bf0ef5a6fc0257c817f0fb83";
 
 /// Longer than the time after which a step of no avail would have had an effect.
 const MOMENT: Duration = Duration::from_secs(2);
@@ -261,47 +263,4 @@ async fn survivor(site: &mut Site) -> Result<()> {
     site.show(0, &["member", "list"]).await?;
     let added = site.add(0, false).await?;
     site.until_done(added, &["get", "after"]).await.map(drop)
-}
-
-/// Two members find each other by a registry, and a third comes too late.
-async fn registry(site: &mut Site) -> Result<()> {
-    let service = site.cluster.peers[0].client_url();
-    let size = format!("/_etcd/registry/{TOKEN}/_config/size");
-    site.ctl(0, &["put", &size, "2"]).await?;
-    for at in 1..=3 {
-        let ports = (free_port()?, free_port()?);
-        let binary = site.binary().to_owned();
-        site.cluster.seat(&binary, format!("m{at}"), ports);
-        site.name_ports(at);
-        let own = format!("http://127.0.0.1:{}", ports.1);
-        let client = format!("http://127.0.0.1:{}", ports.0);
-        site.peer(at).set_flags([
-            format!("--name=m{at}"),
-            format!("--listen-client-urls={client}"),
-            format!("--advertise-client-urls={client}"),
-            format!("--listen-peer-urls={own}"),
-            format!("--initial-advertise-peer-urls={own}"),
-            format!("--discovery-token={TOKEN}"),
-            format!("--discovery-endpoints={service}"),
-        ]);
-    }
-    for at in 1..=2 {
-        site.peer(at).restart()?;
-    }
-    for at in 1..=2 {
-        site.until_done(at, &["put", "k", "v"]).await?;
-    }
-    site.learn_ids(1).await?;
-    site.show(1, &["member", "list"]).await?;
-    site.show(0, &["get", "", "--prefix"]).await?;
-    site.peer(3).restart()?;
-    site.end_of(3).await?;
-    site.note_log(3, &["discovery: cluster is full"]);
-    site.show(0, &["get", "", "--prefix", "--keys-only"])
-        .await?;
-    // The list has served its purpose: a restart asks nobody.
-    site.peer(0).kill().await?;
-    site.peer(2).kill().await?;
-    site.peer(2).restart()?;
-    site.until_done(2, &["put", "k", "again"]).await.map(drop)
 }

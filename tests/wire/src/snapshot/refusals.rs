@@ -7,7 +7,8 @@ use anyhow::{Result, ensure};
 
 use super::tools::{Ran, Tools};
 use super::{Product, fill};
-use crate::cluster::{Cluster, free_port};
+use crate::cluster::Cluster;
+use crate::ports::free_port;
 
 pub async fn run(tools: &Tools) -> Result<()> {
     let cluster = Cluster::start(&Product::Mainstay.plan(tools, 1)).await?;

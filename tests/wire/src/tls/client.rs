@@ -52,11 +52,20 @@ pub async fn dial(port: u16, config: Arc<ClientConfig>) -> std::io::Result<TlsSt
 
 /// A gRPC channel, connected now; it does not connect anew.
 pub async fn channel(port: u16, config: Arc<ClientConfig>) -> Result<Channel> {
+    let endpoint = Endpoint::from_static("http://127.0.0.1").timeout(ANSWER_WAIT);
+    channel_by(endpoint, port, config).await
+}
+
+/// The same with the limits of `endpoint`.
+pub async fn channel_by(
+    endpoint: Endpoint,
+    port: u16,
+    config: Arc<ClientConfig>,
+) -> Result<Channel> {
     let connect = service_fn(move |_| {
         let config = config.clone();
         async move { dial(port, config).await.map(TokioIo::new) }
     });
-    let endpoint = Endpoint::from_static("http://127.0.0.1").timeout(ANSWER_WAIT);
     let channel = endpoint.connect_with_connector(connect).await;
     channel.context("no connection")
 }

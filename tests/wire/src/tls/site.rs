@@ -6,9 +6,9 @@ use mainstay_pki::{Authority, Leaf, Pair, replace};
 use tempfile::TempDir;
 use time::Duration as Validity;
 
-use crate::cluster::free_port;
 use crate::peer::Peer;
 use crate::plain_http;
+use crate::ports::free_port;
 
 const READY_WAIT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(50);
