@@ -25,6 +25,7 @@ pub mod listed;
 pub mod lock;
 pub mod member;
 pub mod normalise;
+pub mod observe;
 pub mod options;
 pub mod outcome;
 pub mod pair;

@@ -104,6 +104,10 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("member", 8)
     },
     Suite {
+        steps: &[wire(&["observe"])],
+        ..beside_peers("observe", 4)
+    },
+    Suite {
         steps: &[wire(&["go-client"])],
         ..beside_peers("go-client", 4)
     },

@@ -79,6 +79,10 @@ impl Values {
                     self.warnings
                         .push(format!("--{} has no effect here", flag.name));
                 }
+                Status::Instead(what) => {
+                    self.warnings
+                        .push(format!("--{} has no effect here: {what}", flag.name));
+                }
                 Status::Refused(reason) => {
                     return Err(Refusal::new(format!(
                         "--{} is refused: {reason}",
@@ -134,6 +138,8 @@ mod tests {
             Ok(vec!["--max-wals has no effect here".to_owned()])
         );
         assert_eq!(judged("raft-read-timeout", "5000ms"), Ok(vec![]));
+        let pprof = judged("enable-pprof", "true").unwrap();
+        assert!(pprof[0].contains("perf record"), "{pprof:?}");
     }
 
     #[test]
