@@ -9,7 +9,7 @@ use mainstay_auth::{Auth, Caller as Identity, Error as AuthError};
 use mainstay_lease::Leases;
 use mainstay_mvcc::Store;
 use mainstay_proto::{entry::command::Body, etcdserverpb::ResponseHeader};
-use mainstay_raft::Node;
+use mainstay_raft::{Node, ProposeError};
 use mainstay_transport::Tls;
 use mainstay_watch::Hub;
 use tokio::sync::Semaphore;
@@ -23,6 +23,7 @@ use crate::limits::{Limits, SCANS_AT_ONCE, SNAPSHOTS_AT_ONCE};
 use crate::logins::{LoginSettings, Logins};
 use crate::metadata::Caller;
 use crate::metrics::{Disk, Observed};
+use crate::spans::Spans;
 use crate::{header, rights};
 
 /// The version of etcd this server answers for; Kubernetes turns features on by it.
@@ -58,6 +59,8 @@ pub struct Parts {
     pub access: Access,
     pub auth: Auth,
     pub logins: LoginSettings,
+    /// Set where calls are traced.
+    pub spans: Option<Spans>,
 }
 
 /// Shared by all requests.
@@ -78,6 +81,7 @@ pub struct Context {
     pub observed: Observed,
     pub access: Access,
     pub logins: Logins,
+    pub spans: Option<Spans>,
     scans: Arc<Semaphore>,
 }
 
@@ -109,6 +113,7 @@ impl Context {
             observed: Observed::default(),
             snapshots: Arc::new(Semaphore::new(SNAPSHOTS_AT_ONCE)),
             access: parts.access,
+            spans: parts.spans,
             scans: Arc::new(Semaphore::new(SCANS_AT_ONCE)),
         })
     }
@@ -184,11 +189,13 @@ impl Context {
         if self.limits.too_large(encoded) {
             return Err(Error::RequestTooLarge.into());
         }
-        Ok(self
-            .node
-            .propose_for(identity, body, self.deadline())
-            .await
-            .map_err(Error::from)?)
+        caller.event("Send raft proposal");
+        let outcome = self.node.propose_for(identity, body, self.deadline());
+        let outcome = outcome.await;
+        if matches!(outcome, Ok(_) | Err(ProposeError::Apply(_))) {
+            caller.event("Receive raft result");
+        }
+        Ok(outcome.map_err(Error::from)?)
     }
 
     /// Returns once a read of the local store sees every write answered before the call.

@@ -52,11 +52,13 @@ pub async fn grpc<B: Incoming>(context: Arc<Context>, request: Request<B>) -> Re
             "grpc: the request is not a POST",
         ));
     }
-    let mut call = context.calls.start(row.method as usize);
+    let spans = context.spans.as_ref();
+    let trace = spans.and_then(|spans| spans.begin(row, request.headers(), request.extensions()));
+    let mut call = context.calls.start(row.method as usize).traced(trace);
     let coding = match Coding::of(request.headers()) {
         Ok(coding) => coding,
         Err(status) => {
-            call.end(status.code());
+            call.end_with(&status);
             return grpc::refused(&status);
         }
     };
@@ -224,7 +226,10 @@ impl<B: Incoming> Exchange<B> {
             Err(status) => Err(status),
             Ok(message) => match let_in(&context, row, &parts).await {
                 Err(status) => Err(status),
-                Ok(caller) => handler(context, caller, message, coding).await,
+                Ok(caller) => {
+                    let caller = caller.traced(call.trace());
+                    handler(context, caller, message, coding).await
+                }
             },
         };
         match answer {
@@ -234,7 +239,7 @@ impl<B: Incoming> Exchange<B> {
                 grpc::unary(encoded, coding)
             }
             Err(status) => {
-                call.end(status.code());
+                call.end_with(&status);
                 grpc::refused(&status)
             }
         }
@@ -257,12 +262,12 @@ impl<B: Incoming> Exchange<B> {
         let messages = Messages::new(body, coding, context.limits.message_bytes(), call.tally());
         let stream = match let_in(&context, row, &parts).await {
             Err(status) => Err(status),
-            Ok(caller) => handler(context, messages, caller).await,
+            Ok(caller) => handler(context, messages, caller.traced(call.trace())).await,
         };
         match stream {
             Ok(stream) => grpc::streamed(stream, coding, call),
             Err(status) => {
-                call.end(status.code());
+                call.end_with(&status);
                 grpc::refused(&status)
             }
         }

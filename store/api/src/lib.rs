@@ -21,9 +21,11 @@ mod limits;
 mod logins;
 mod metadata;
 mod metrics;
+mod pings;
 pub mod rights;
 mod serve;
 mod services;
+mod spans;
 mod waiting;
 
 pub use access::{Access, Listed};
@@ -37,4 +39,5 @@ pub use metrics::Disk;
 pub use serve::{Api, Connection, Origin};
 pub use services::maintenance::alarm_name;
 pub use services::watch::reasons as watch_reasons;
+pub use spans::Spans;
 pub use waiting::{Kept, Waiting, serve_waiting};

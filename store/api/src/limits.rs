@@ -94,6 +94,9 @@ pub struct Limits {
     pub election_timeout: Duration,
     /// `--max-concurrent-streams` of one connection.
     pub concurrent_streams: u32,
+    /// `--grpc-keepalive-min-time`: a client that pings more often is told to go. Zero is five minutes
+    /// (grpc-go).
+    pub keepalive_min_time: Duration,
     /// `--grpc-keepalive-interval`; zero sends no pings.
     pub keepalive_interval: Duration,
     /// `--grpc-keepalive-timeout`.
@@ -131,6 +134,7 @@ impl Default for Limits {
             txn_ops: 128,
             election_timeout: Duration::from_secs(1),
             concurrent_streams: u32::MAX,
+            keepalive_min_time: Duration::from_secs(5),
             keepalive_interval: Duration::from_secs(2 * 60 * 60),
             keepalive_timeout: Duration::from_secs(20),
         }

@@ -1,11 +1,13 @@
 //! What is read from a request's headers before anything else is done for it.
 
 use http::{Extensions, HeaderMap};
+use opentelemetry::KeyValue;
 
 use crate::context::Context;
 use crate::error::Error;
 use crate::logins::credentials::Credentials;
 use crate::rights::{Learner, Row, Shape};
+use crate::spans::Trace;
 
 /// What the headers ask for, and who they say is asking.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +16,37 @@ pub struct Caller {
     pub needs_leader: bool,
     /// Not verified yet: `Context::identify` does.
     pub credentials: Credentials,
+    /// The span that what is done for the caller belongs to.
+    trace: Option<Trace>,
+}
+
+impl Caller {
+    pub fn traced(self, trace: Option<Trace>) -> Caller {
+        Caller { trace, ..self }
+    }
+
+    /// The caller in a span of its own, which ends with the last clone of it.
+    pub fn within(self, name: &'static str, attributes: impl FnOnce() -> Vec<KeyValue>) -> Caller {
+        let trace = self.begin(name, attributes);
+        self.traced(trace)
+    }
+
+    /// Begins a span below the caller's, if the call is traced.
+    pub fn begin(
+        &self,
+        name: &'static str,
+        attributes: impl FnOnce() -> Vec<KeyValue>,
+    ) -> Option<Trace> {
+        let trace = self.trace.as_ref()?;
+        trace.within(name, attributes())
+    }
+
+    /// Notes something in the caller's span.
+    pub fn event(&self, name: &'static str) {
+        if let Some(trace) = &self.trace {
+            trace.event(name);
+        }
+    }
 }
 
 /// Admits a call or refuses it, in etcd's order: learner, client version, leader.
@@ -38,6 +71,7 @@ pub fn admit(
     Ok(Caller {
         needs_leader,
         credentials: Credentials::of(headers, extensions),
+        trace: None,
     })
 }
 

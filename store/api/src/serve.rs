@@ -2,7 +2,7 @@
 //! began as HTTP/1.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ use crate::limits::{
     SEND_BUFFER_BYTES, STREAM_WINDOW_BYTES,
 };
 use crate::logins::credentials::{CertificateName, Source};
+use crate::pings::Pinged;
+use crate::spans::LocalAddress;
 
 /// The API of one member; clones are cheap.
 #[derive(Clone)]
@@ -37,6 +39,8 @@ pub struct Origin {
     pub address: Option<IpAddr>,
     /// The common name of the certificate that its other side has proven to hold the key of.
     pub certificate_name: Option<Arc<str>>,
+    /// The address of ours that it came in by.
+    pub local: Option<SocketAddr>,
 }
 
 impl Origin {
@@ -47,6 +51,9 @@ impl Origin {
         }
         if let Some(name) = &self.certificate_name {
             extensions.insert(CertificateName(name.clone()));
+        }
+        if let Some(local) = self.local {
+            extensions.insert(LocalAddress(local));
         }
     }
 }
@@ -80,6 +87,9 @@ impl Api {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let context = self.context.clone();
+        // Only spans tell it.
+        let local = from.local.filter(|_| context.spans.is_some());
+        let from = Origin { local, ..from };
         let tunnel = Tunnel::default();
         let left = tunnel.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
@@ -87,6 +97,7 @@ impl Api {
             from.mark(request.extensions_mut());
             async move { answer(context, request, listener, &tunnel).await }
         });
+        let io = Pinged::new(io, self.context.limits.keepalive_min_time);
         let io = TokioIo::new(io);
         let connection = self.builder.serve_connection_with_upgrades(io, service);
         let mut connection = pin!(connection);

@@ -70,6 +70,13 @@ impl Db {
         Ok(Db { rocks, write })
     }
 
+    /// Makes new notes of the table files in a directory, and opens it. What was damaged is put aside
+    /// there.
+    pub fn repair_to_read(dir: &Path) -> Result<Db, Error> {
+        DB::repair(&RocksOptions::default(), dir)?;
+        Db::open_to_read(dir)
+    }
+
     pub fn get(&self, row: &[u8]) -> Result<Option<Bytes>, Error> {
         Ok(self
             .rocks

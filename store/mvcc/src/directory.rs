@@ -101,7 +101,7 @@ fn create_first(dir: &Path) -> Result<u64, Error> {
     Ok(1)
 }
 
-fn current(dir: &Path) -> Result<Option<u64>, Error> {
+pub(crate) fn current(dir: &Path) -> Result<Option<u64>, Error> {
     let path = dir.join(POINTER);
     match fs::metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

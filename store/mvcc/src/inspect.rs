@@ -1,6 +1,11 @@
 //! Looking at a stopped store without opening it for use: nothing is written, no index is built, and
 //! what cannot be read is told and passed over.
+//!
+//! Where RocksDB's own notes of its files (`CURRENT`, `MANIFEST`) are damaged, the files themselves may
+//! well be sound: [`Inspector::salvage`] has new notes made of them, elsewhere.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -11,7 +16,13 @@ use crate::{Error, db::Db, directory, record::Record, revision::Revision, schema
 pub struct Inspector {
     db: Db,
     path: PathBuf,
+    damage: Vec<Error>,
 }
+
+/// The table files of a database, all there is of it: the store writes no log of RocksDB's.
+const TABLE: &str = "sst";
+/// Where a repair puts the files that it cannot read.
+const LOST: &str = "lost";
 
 /// One write of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +41,50 @@ impl Inspector {
     /// Opens the database in force in a store's directory. Where the pointer to it is damaged, the
     /// newest one there is.
     pub fn open(dir: &Path) -> Result<Inspector, Error> {
+        let damage = directory::current(dir).err().into_iter().collect();
         let path = directory::find(dir)?;
         let db = Db::open_to_read(&path)?;
-        Ok(Inspector { db, path })
+        Ok(Inspector { db, path, damage })
+    }
+
+    /// The same from the table files alone, put together in `scratch`, an empty directory that must
+    /// outlive this. It takes no room where it is on the store's file system. What is found may be
+    /// more than the database had: files that it had no use for any more are among them.
+    pub fn salvage(dir: &Path, scratch: &Path) -> Result<Inspector, Error> {
+        let mut damage: Vec<Error> = directory::current(dir).err().into_iter().collect();
+        let path = directory::find(dir)?;
+        let mut tables = 0;
+        for entry in fs::read_dir(&path)? {
+            let from = entry?.path();
+            if let (Some(TABLE), Some(name)) = (extension(&from), from.file_name()) {
+                bring(&from, &scratch.join(name))?;
+                tables += 1;
+            }
+        }
+        if tables == 0 {
+            return Err(Error::corrupt(format!(
+                "{} has no table files",
+                path.display()
+            )));
+        }
+        let db = Db::repair_to_read(scratch)?;
+        match fs::read_dir(scratch.join(LOST)) {
+            Ok(lost) => {
+                for entry in lost {
+                    let name = entry?.file_name();
+                    let name = name.to_string_lossy();
+                    damage.push(Error::corrupt(format!("{name} cannot be read")));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Inspector { db, path, damage })
+    }
+
+    /// What was found to be damaged as the database was opened.
+    pub fn damage(&self) -> &[Error] {
+        &self.damage
     }
 
     pub fn path(&self) -> &Path {
@@ -101,6 +153,15 @@ impl Inspector {
         }
         bad.then_some(last)
     }
+}
+
+fn extension(path: &Path) -> Option<&str> {
+    path.extension()?.to_str()
+}
+
+/// A second name for a file, or where that cannot be a copy. RocksDB never changes a table file.
+fn bring(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop))
 }
 
 fn seen(record: Record) -> Seen {

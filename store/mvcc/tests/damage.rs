@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use bytes::Bytes;
-use mainstay_mvcc::{Error, Options, Store};
+use mainstay_mvcc::{Error, Inspector, Options, Store};
 use mainstay_proto::etcdserverpb::RangeRequest;
 
 /// Puts a key three times (revisions 2, 3 and 4), others beside it, and closes the store.
@@ -130,4 +130,90 @@ fn a_whole_copy_of_the_index_is_used() {
     let (store, _writer) = Store::open(Options::new(dir.path())).unwrap();
     assert_eq!(get(&store, 0).unwrap(), ["three"]);
     assert!(matches!(get(&store, 2), Err(Error::Corrupt { .. })));
+}
+
+/// The one file of the database with this beginning.
+fn file(database: &Path, begins: &str) -> std::path::PathBuf {
+    let mut files = fs::read_dir(database).unwrap().map(|entry| entry.unwrap());
+    let found = files.find(|entry| entry.file_name().to_str().unwrap().starts_with(begins));
+    found.unwrap().path()
+}
+
+fn records(store: &Inspector) -> usize {
+    let mut count = 0;
+    store.records(i64::MAX, |record| count += usize::from(record.is_ok()));
+    count
+}
+
+/// Breaks the database in a directory.
+type BreakIt<'a> = &'a dyn Fn(&Path);
+
+#[test]
+fn a_database_without_its_notes_is_put_together_from_its_files() {
+    let damage: [(&str, BreakIt<'_>); 4] = [
+        ("CURRENT is gone", &|db| {
+            fs::remove_file(db.join("CURRENT")).unwrap()
+        }),
+        ("CURRENT is nonsense", &|db| {
+            fs::write(db.join("CURRENT"), "x").unwrap()
+        }),
+        ("MANIFEST is gone", &|db| {
+            fs::remove_file(file(db, "MANIFEST-")).unwrap()
+        }),
+        ("MANIFEST is cut", &|db| {
+            let manifest = fs::File::options().write(true).open(file(db, "MANIFEST-"));
+            manifest.unwrap().set_len(20).unwrap();
+        }),
+    ];
+    for (what, break_it) in damage {
+        let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fill(dir.path(), false);
+        let sound = Inspector::open(dir.path()).unwrap();
+        assert_eq!((records(&sound), sound.damage().len()), (63, 0));
+        drop(sound);
+        let database = dir.path().join("db-000001");
+        break_it(&database);
+        let before = names(&database);
+        assert!(Inspector::open(dir.path()).is_err(), "{what}");
+        let salvaged = Inspector::salvage(dir.path(), scratch.path()).unwrap();
+        assert_eq!(records(&salvaged), 63, "{what}");
+        assert_eq!(salvaged.revisions().unwrap(), Some((4, -1)), "{what}");
+        assert_eq!(
+            names(&database),
+            before,
+            "{what}: the database itself is left alone"
+        );
+    }
+}
+
+fn names(dir: &Path) -> Vec<std::ffi::OsString> {
+    let entries = fs::read_dir(dir).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_table_that_cannot_be_read_is_named() {
+    let (dir, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fill(dir.path(), false);
+    let database = dir.path().join("db-000001");
+    fs::remove_file(database.join("CURRENT")).unwrap();
+    fs::write(database.join("009999.sst"), vec![7; 5000]).unwrap();
+    let salvaged = Inspector::salvage(dir.path(), scratch.path()).unwrap();
+    assert_eq!(records(&salvaged), 63);
+    let damage: Vec<String> = salvaged.damage().iter().map(ToString::to_string).collect();
+    assert!(
+        damage.len() == 1 && damage[0].contains("009999.sst"),
+        "{damage:?}"
+    );
+}
+
+#[test]
+fn a_damaged_pointer_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), false);
+    fs::write(dir.path().join("CURRENT_DB"), "nonsense").unwrap();
+    let found = Inspector::open(dir.path()).unwrap();
+    assert_eq!((records(&found), found.damage().len()), (63, 1));
 }

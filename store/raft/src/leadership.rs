@@ -98,6 +98,12 @@ impl Leadership {
         (!yielded && self.confirmed_within(self.unconfirmed_max)).then_some(term)
     }
 
+    /// Whether raft still takes this member for the leader of that term.
+    pub fn is_leader_of(&self, term: u64) -> bool {
+        let server = self.server.borrow_watched();
+        server.state == ServerState::Leader && server.vote.leader_id.term == term
+    }
+
     pub fn term(&self) -> u64 {
         self.server.borrow_watched().vote.leader_id.term
     }

@@ -216,9 +216,9 @@ impl Node {
         }
     }
 
-    /// Gives leadership away if this member has it and somebody can take it.
+    /// Gives leadership away if this member has it and somebody can take it. It ends then.
     pub async fn resign(&self) {
-        self.0.transfer.resign().await;
+        self.0.transfer.resign_and_end().await;
     }
 
     /// Stops raft and every task of this member. Nothing is lost: what was acknowledged is on disk.

@@ -70,6 +70,7 @@ pub fn limits(settings: &Settings) -> Limits {
         txn_ops: settings.max_txn_ops,
         election_timeout: settings.election_timeout,
         concurrent_streams: settings.max_concurrent_streams,
+        keepalive_min_time: settings.keepalive.min_time,
         keepalive_interval: settings.keepalive.interval,
         keepalive_timeout: settings.keepalive.timeout,
     }
@@ -188,10 +189,12 @@ impl Door {
     }
 
     async fn enter(self, stream: TcpStream, from: SocketAddr) {
+        let local = stream.local_addr().ok();
         let Some(tls) = &self.tls else {
             let origin = Origin {
                 address: Some(from.ip()),
                 certificate_name: None,
+                local,
             };
             return self.serve(stream, origin).await;
         };
@@ -201,6 +204,7 @@ impl Door {
                 let origin = Origin {
                     address: Some(from.ip()),
                     certificate_name: accepted.certificate.map(name).map(Into::into),
+                    local,
                 };
                 self.serve(accepted.stream, origin).await;
             }

@@ -4,6 +4,7 @@
 //! pipe for one, costs lines and never a request; how many is counted.
 
 mod line;
+mod rotation;
 mod writer;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ const EXIT_WRONG: i32 = 2;
 
 /// Starts logging for the whole process. The log ends with the guard.
 pub fn start(settings: &LogSettings) -> Guard {
-    let (writer, guard) = match writer::open(&settings.outputs) {
+    let (writer, guard) = match writer::open(&settings.outputs, settings.rotation.as_ref()) {
         Ok(opened) => opened,
         Err((path, error)) => {
             eprintln!(

@@ -23,6 +23,7 @@ mod seat;
 mod settings;
 mod start;
 mod stop;
+mod telemetry;
 mod tls;
 
 /// One heap for Rust and RocksDB, with less fragmentation than the C library's.

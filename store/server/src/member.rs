@@ -20,7 +20,7 @@ use crate::seat::{self, Seat, SeatError, Taken};
 use crate::settings::Settings;
 use crate::stop::Told;
 use crate::tls::Sides;
-use crate::{cluster_version, compactor, corruption, gate, listeners, logging, notify};
+use crate::{cluster_version, compactor, corruption, gate, listeners, logging, notify, telemetry};
 
 /// How a member's life came to its end.
 #[derive(Debug)]
@@ -201,6 +201,7 @@ impl Life<'_> {
         if let Some(Watched { intent, .. }) = self.watched {
             intent::save_incarnation(&self.dir.member, intent.incarnation)?;
         }
+        let telemetry = telemetry::start(self.settings.tracing.as_ref(), &self.sides.resolver)?;
         let context = mainstay_api::Context::new(mainstay_api::Parts {
             node: node.clone(),
             hub: hub.clone(),
@@ -216,6 +217,7 @@ impl Life<'_> {
             access: self.settings.access.clone(),
             auth: auth.clone(),
             logins: self.settings.logins.clone(),
+            spans: telemetry.spans(),
         });
         let outcome = tokio::select! {
             ended = self.serve(&node, doors, &context, &auth) => {
@@ -230,6 +232,7 @@ impl Life<'_> {
             }
         };
         close(&node, &hub, view.store(), wal, outcome.is_ok()).await;
+        telemetry.end().await;
         outcome
     }
 

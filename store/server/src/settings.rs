@@ -66,6 +66,20 @@ pub struct Settings {
     /// Test clusters only: the log is not synced, so an acknowledged write may be lost.
     pub unsafe_no_fsync: bool,
     pub log: LogSettings,
+    /// Set where spans of calls are exported.
+    pub tracing: Option<Tracing>,
+}
+
+/// Where spans go, and how many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracing {
+    /// Host and port of the collector.
+    pub address: String,
+    pub service_name: String,
+    pub instance_id: Option<String>,
+    /// The part of new traces that is sampled, 0 to 1; a trace that is continued was judged where it
+    /// began.
+    pub sampling_rate: f64,
 }
 
 /// Who is asked for the initial cluster.
@@ -126,6 +140,9 @@ pub enum TlsCertificate {
 /// gRPC keepalive on client connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Keepalive {
+    /// Between two pings of a client.
+    pub min_time: Duration,
+    /// Between two pings of ours, and the wait for their answers.
     pub interval: Duration,
     pub timeout: Duration,
 }
@@ -155,8 +172,23 @@ pub struct LogSettings {
     pub level: String,
     pub outputs: Vec<LogOutput>,
     pub json: bool,
+    /// Set where the one file of the outputs is put aside when it is full.
+    pub rotation: Option<Rotation>,
     /// What flags and environment hold that has no effect; told once there is a log.
     pub warnings: Vec<String>,
+}
+
+/// When a log file is put aside, and what becomes of it then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    pub max_bytes: u64,
+    /// Older ones are deleted.
+    pub max_age: Option<Duration>,
+    /// More are deleted, the oldest first.
+    pub max_backups: Option<usize>,
+    /// The time in their names is the machine's, and not UTC.
+    pub local_time: bool,
+    pub compress: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

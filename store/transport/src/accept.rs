@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -14,6 +16,22 @@ use crate::guarded::Guarded;
 use crate::handshakes::HANDSHAKE_TIMEOUT;
 use crate::session::{Session, chain_of};
 use crate::tls::Tls;
+
+/// How long one that was refused may take to hear why.
+const PARTING: Duration = Duration::from_millis(500);
+/// What it may have sent meanwhile: a request that fits the first flight.
+const PARTING_BYTES: u64 = 64 << 10;
+
+/// Closes the connection of one that was refused, after the alert that says why is out. A socket
+/// that is closed over unread bytes is reset, and the alert is lost with it; with TLS 1.3 a client
+/// has sent its request before its certificate is looked at.
+async fn part(mut stream: TcpStream) {
+    let read_out = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(PARTING_BYTES), &mut tokio::io::sink()).await
+    };
+    let _ = timeout(PARTING, read_out).await;
+}
 
 /// A connection whose handshake is done.
 pub struct Accepted {
@@ -38,13 +56,18 @@ impl Tls {
         // Before the handshake: a change during it is a change for this session too.
         let changes = self.watch();
         let config: Arc<_> = self.now().server.clone();
-        let handshake = TlsAcceptor::from(config).accept(stream);
+        let handshake = TlsAcceptor::from(config).accept(stream).into_fallible();
+        let handshake = async {
+            match handshake.await {
+                Ok(stream) => Ok(stream),
+                Err((error, stream)) => {
+                    part(stream).await;
+                    Err(Refused::of(&error))
+                }
+            }
+        };
         let stream = tokio::select! {
-            done = timeout(HANDSHAKE_TIMEOUT, handshake) => match done {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return Err(Refused::of(&error)),
-                Err(_) => return Err(Refused::Slow),
-            },
+            done = timeout(HANDSHAKE_TIMEOUT, handshake) => done.unwrap_or(Err(Refused::Slow))?,
             _ = crowded => return Err(Refused::Crowded),
         };
         let chain = chain_of(stream.get_ref().1);

@@ -20,11 +20,22 @@ pub struct Control(mpsc::Sender<Request>);
 
 #[derive(Debug)]
 pub(crate) enum Request {
-    Create(WatchCreateRequest),
+    Create(WatchCreateRequest, Companion),
     Cancel(i64),
     Progress,
     Refuse(String),
     Review(Review),
+}
+
+/// Something of the caller's that lives as long as its watch, a span of a trace for one.
+pub(crate) struct Companion(
+    #[expect(dead_code, reason = "only ever dropped")] Box<dyn Send + Sync>,
+);
+
+impl fmt::Debug for Companion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Companion")
+    }
 }
 
 /// Whether a watch of this key and range end may go on.
@@ -50,7 +61,17 @@ impl Control {
 
     /// Answered by a `created` response, in the order of requests.
     pub async fn create(&self, request: WatchCreateRequest) -> Result<(), StreamEnded> {
-        self.send(Request::Create(request)).await
+        self.create_with(request, Box::new(())).await
+    }
+
+    /// The same, and drops the companion when the watch ends, or if it cannot begin.
+    pub async fn create_with(
+        &self,
+        request: WatchCreateRequest,
+        companion: Box<dyn Send + Sync>,
+    ) -> Result<(), StreamEnded> {
+        let companion = Companion(companion);
+        self.send(Request::Create(request, companion)).await
     }
 
     /// Answered by a `canceled` response if there is such a watch, else not at all.

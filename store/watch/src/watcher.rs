@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use mainstay_proto::etcdserverpb::{WatchCreateRequest, watch_create_request::FilterType};
 
-use crate::matcher::Scope;
+use crate::{control::Companion, matcher::Scope};
 
 /// The cohort of watches that are handed events as they are published.
 pub(crate) const LIVE: u64 = 0;
@@ -28,10 +28,11 @@ pub(crate) struct Watcher {
     no_delete: bool,
     pub due: Vec<Bytes>,
     pub due_revision: i64,
+    _companion: Companion,
 }
 
 impl Watcher {
-    pub(crate) fn new(request: &WatchCreateRequest, scope: Scope) -> Watcher {
+    pub(crate) fn new(request: &WatchCreateRequest, scope: Scope, companion: Companion) -> Watcher {
         // Unknown filters are passed over, as etcd does.
         let filters = |kind: FilterType| request.filters.contains(&(kind as i32));
         Watcher {
@@ -47,6 +48,7 @@ impl Watcher {
             no_delete: filters(FilterType::Nodelete),
             due: Vec::new(),
             due_revision: 0,
+            _companion: companion,
         }
     }
 

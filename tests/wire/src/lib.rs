@@ -27,6 +27,7 @@ pub mod lock;
 pub mod member;
 pub mod names;
 pub mod normalise;
+pub mod observe;
 pub mod options;
 pub mod outcome;
 pub mod pair;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use mainstay_wire::options::{Options, USAGE};
 use mainstay_wire::{
-    apiserver, auth, clients, diff, etcdctl, go_client, http, json, lock, member, rust_client,
-    script, snapshot, tls,
+    apiserver, auth, clients, diff, etcdctl, go_client, http, json, lock, member, observe,
+    rust_client, script, snapshot, tls,
 };
 
 #[tokio::main]
@@ -27,6 +27,7 @@ async fn main() -> ExitCode {
         "json" => json::run(&options).await,
         "lock" => lock::run(&options).await,
         "member" => member::run(&options).await,
+        "observe" => observe::run(&options).await,
         "rust-client" => rust_client::run(&options).await,
         "snapshot" => snapshot::run(&options).await,
         "tls" => tls::run(&options).await,

@@ -32,8 +32,8 @@ pub struct Options {
 
 pub const USAGE: &str = "\
 usage: mainstay-wire <command> [options]
-commands: diff, script, etcdctl, http, json, lock, member, go-client, rust-client, clients, snapshot, tls,
-          auth, apiserver
+commands: diff, script, etcdctl, http, json, lock, member, observe, go-client, rust-client, clients,
+          snapshot, tls, auth, apiserver
   --bin PATH        server under test (default: MAINSTAY_BIN)
   --self            compare etcd with itself
   --peers DIR       folder of the peers (default: MAINSTAY_PEERS, then the cache)

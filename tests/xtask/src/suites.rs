@@ -105,6 +105,10 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("member", 10)
     },
     Suite {
+        steps: &[wire(&["observe"])],
+        ..beside_peers("observe", 4)
+    },
+    Suite {
         steps: &[wire(&["go-client"])],
         ..beside_peers("go-client", 4)
     },

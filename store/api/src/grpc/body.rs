@@ -157,7 +157,7 @@ impl Streaming {
                     return Poll::Ready(Frame::data(Chunk::prefixed(large)));
                 }
                 if let Some(status) = self.end.take() {
-                    self.call.end(status.code());
+                    self.call.end_with(&status);
                     return Poll::Ready(Frame::trailers(trailers(&status)));
                 }
             } else if self.small.len() >= COALESCE_BYTES

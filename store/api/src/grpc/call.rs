@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::error::CODE_NAMES;
 use crate::metrics::Histogram;
+use crate::spans::Trace;
 
 /// Counters of every method, and of all bytes of messages.
 pub struct Calls {
@@ -52,6 +53,7 @@ impl Calls {
             calls: self.clone(),
             method,
             started: self.timed.then(Instant::now),
+            trace: None,
             ended: false,
         };
         call.count(|counters| &counters.started);
@@ -70,10 +72,23 @@ pub struct Call {
     method: usize,
     /// Set where calls are measured.
     started: Option<Instant>,
+    /// Set where the call is traced.
+    trace: Option<Trace>,
     ended: bool,
 }
 
 impl Call {
+    /// Has the call end this span with itself.
+    pub fn traced(mut self, trace: Option<Trace>) -> Call {
+        self.trace = trace;
+        self
+    }
+
+    /// The call's span, if it has one.
+    pub fn trace(&self) -> Option<Trace> {
+        self.trace.clone()
+    }
+
     /// Counts what comes in, apart from the call's end.
     pub fn tally(&self) -> Tally {
         Tally {
@@ -90,13 +105,21 @@ impl Call {
 
     /// The call has ended; only the first end counts.
     pub fn end(&mut self, code: Code) {
+        self.end_with(&Status::new(code, ""));
+    }
+
+    /// The same with what the client is told.
+    pub fn end_with(&mut self, status: &Status) {
         if std::mem::replace(&mut self.ended, true) {
             return;
+        }
+        if let Some(trace) = self.trace.take() {
+            trace.end(status);
         }
         let Some(counters) = self.calls.method(self.method) else {
             return;
         };
-        if let Some(counter) = counters.handled.get(code as usize) {
+        if let Some(counter) = counters.handled.get(status.code() as usize) {
             counter.fetch_add(1, Relaxed);
         }
         if let (Some(started), Some(seconds)) = (self.started, &counters.seconds) {

@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::grpc::Coding;
 use crate::metadata::Caller;
-use crate::{check, header};
+use crate::{check, header, spans};
 
 /// Puts one key.
 pub async fn put(
@@ -29,7 +29,7 @@ pub async fn put(
     request: PutRequest,
 ) -> Result<PutResponse, Status> {
     let started = Instant::now();
-    let answer = put_key(&context, &caller, request).await;
+    let answer = put_key(&context, caller, request).await;
     context
         .observed
         .put_seconds
@@ -39,12 +39,16 @@ pub async fn put(
 
 async fn put_key(
     context: &Context,
-    caller: &Caller,
+    caller: Caller,
     request: PutRequest,
 ) -> Result<PutResponse, Status> {
     check::put(&request)?;
+    let caller = caller.within("put", || spans::put(&request));
     let encoded = request.encoded_len();
-    match context.propose(caller, Body::Put(request), encoded).await? {
+    match context
+        .propose(&caller, Body::Put(request), encoded)
+        .await?
+    {
         Outcome::Put(mut response) => {
             response.header = header::complete(&context.node, response.header);
             Ok(response)
@@ -61,7 +65,7 @@ pub async fn range(
     coding: Coding,
 ) -> Result<Bytes, Status> {
     let started = Instant::now();
-    let answer = range_keys(&context, &caller, request, coding).await;
+    let answer = range_keys(&context, caller, request, coding).await;
     context
         .observed
         .range_seconds
@@ -71,7 +75,7 @@ pub async fn range(
 
 async fn range_keys(
     context: &Context,
-    caller: &Caller,
+    caller: Caller,
     request: RangeRequest,
     coding: Coding,
 ) -> Result<Bytes, Status> {
@@ -79,10 +83,11 @@ async fn range_keys(
         return Err(Error::NotSupportedForLearner.into());
     }
     check::range(&request)?;
+    let caller = caller.within("range", || spans::range(&request));
     if !request.serializable {
         context.read_barrier().await?;
     }
-    let permit = context.permit(caller, |gate| gate.range(&request)).await?;
+    let permit = context.permit(&caller, |gate| gate.range(&request)).await?;
     let answer = list::answer(context, request, coding).await?;
     context.still(permit)?;
     Ok(answer)
@@ -95,7 +100,7 @@ pub async fn delete_range(
     request: DeleteRangeRequest,
 ) -> Result<DeleteRangeResponse, Status> {
     let started = Instant::now();
-    let answer = delete_keys(&context, &caller, request).await;
+    let answer = delete_keys(&context, caller, request).await;
     context
         .observed
         .delete_seconds
@@ -105,13 +110,14 @@ pub async fn delete_range(
 
 async fn delete_keys(
     context: &Context,
-    caller: &Caller,
+    caller: Caller,
     request: DeleteRangeRequest,
 ) -> Result<DeleteRangeResponse, Status> {
     check::delete_range(&request)?;
+    let caller = caller.within("delete_range", || spans::delete_range(&request));
     let encoded = request.encoded_len();
     match context
-        .propose(caller, Body::DeleteRange(request), encoded)
+        .propose(&caller, Body::DeleteRange(request), encoded)
         .await?
     {
         Outcome::DeleteRange(mut response) => {
@@ -129,7 +135,7 @@ pub async fn txn(
     request: TxnRequest,
 ) -> Result<TxnResponse, Status> {
     let started = Instant::now();
-    let answer = txn_ops(&context, &caller, request).await;
+    let answer = txn_ops(&context, caller, request).await;
     context
         .observed
         .txn_seconds
@@ -139,15 +145,20 @@ pub async fn txn(
 
 async fn txn_ops(
     context: &Context,
-    caller: &Caller,
+    caller: Caller,
     request: TxnRequest,
 ) -> Result<TxnResponse, Status> {
     check::txn(&request, context.limits.txn_ops)?;
-    if mainstay_apply::is_read_only(&request) {
-        return read_txn::answer(context, caller, request).await;
+    let read_only = mainstay_apply::is_read_only(&request);
+    let caller = caller.within("txn", || spans::txn(&request, read_only));
+    if read_only {
+        return read_txn::answer(context, &caller, request).await;
     }
     let encoded = request.encoded_len();
-    match context.propose(caller, Body::Txn(request), encoded).await? {
+    match context
+        .propose(&caller, Body::Txn(request), encoded)
+        .await?
+    {
         Outcome::Txn(mut response) => {
             response.header = header::complete(&context.node, response.header);
             Ok(response)
@@ -162,6 +173,7 @@ pub async fn compact(
     caller: Caller,
     request: CompactionRequest,
 ) -> Result<CompactionResponse, Status> {
+    let caller = caller.within("compact", || spans::compact(&request));
     let encoded = request.encoded_len();
     match context
         .propose(&caller, Body::Compact(request), encoded)

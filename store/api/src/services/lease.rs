@@ -20,8 +20,8 @@ use crate::context::{Context, Permit};
 use crate::dispatch::Incoming;
 use crate::error::Error;
 use crate::grpc::{MessageStream, Messages};
-use crate::header;
 use crate::metadata::Caller;
+use crate::{header, spans};
 
 /// Grants a lease; id 0 lets this member choose one.
 pub async fn grant(
@@ -32,6 +32,7 @@ pub async fn grant(
     if request.id == 0 {
         request.id = random_id();
     }
+    let caller = caller.within("lease_grant", || spans::lease_grant(&request));
     request.ttl = context.leases.raised_ttl(request.ttl);
     let encoded = request.encoded_len();
     match context
@@ -62,6 +63,7 @@ pub async fn revoke(
     caller: Caller,
     request: LeaseRevokeRequest,
 ) -> Result<LeaseRevokeResponse, Status> {
+    let caller = caller.within("lease_revoke", || spans::lease(request.id));
     let encoded = request.encoded_len();
     let revoke = LeaseRevoke {
         id: request.id,
@@ -104,6 +106,7 @@ async fn renew(
     // The revision is taken first: by the time the lease is renewed its keys may have changed,
     // and a client that resumes from here must not miss that (etcd).
     let header = context.header();
+    let _span = caller.begin("lease_renew", || spans::lease(id));
     let ttl = context
         .node
         .lease_renew(id, context.deadline())

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::grpc::{MessageStream, Messages};
 use crate::limits::STREAM_FIRST_CHUNK_KEYS;
 use crate::metadata::Caller;
-use crate::{check, header};
+use crate::{check, header, spans};
 
 /// Opens the stream; errors of the request come at the first receive, as with any stream.
 pub async fn range_stream<B: Incoming>(
@@ -30,6 +30,7 @@ pub async fn range_stream<B: Incoming>(
 ) -> Result<MessageStream, Status> {
     let request: RangeRequest = messages.only().await?;
     check::range_stream(&request)?;
+    let caller = caller.within("range_streaming", || spans::range_stream(&request));
     if !request.serializable {
         context.read_barrier().await?;
     }

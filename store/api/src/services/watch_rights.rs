@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::context::Context;
 use crate::error::{CODE_NAMES, Error};
 use crate::metadata::Caller;
+use crate::spans;
 
 pub struct WatchRights<'a> {
     context: &'a Context,
@@ -49,7 +50,10 @@ impl<'a> WatchRights<'a> {
     ) -> Result<(), StreamEnded> {
         match request.request_union {
             Some(RequestUnion::CreateRequest(create)) => match self.begin(&create).await {
-                Ok(()) => control.create(create).await,
+                Ok(()) => match self.caller.begin("watch", || spans::watch(&create)) {
+                    Some(span) => control.create_with(create, Box::new(span)).await,
+                    None => control.create(create).await,
+                },
                 Err(error) => control.refuse(reason(error)).await,
             },
             Some(RequestUnion::CancelRequest(cancel)) => control.cancel(cancel.watch_id).await,

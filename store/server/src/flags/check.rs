@@ -7,7 +7,7 @@ use mainstay_raft::MemberPolicy;
 
 use super::gates::{self, Gates};
 use super::values::Values;
-use super::{Refusal, access, auth, cluster, discovery, go, tls, urls};
+use super::{Refusal, access, auth, cluster, discovery, go, rotation, telemetry, tls, urls};
 use crate::settings::{
     AutoCompaction, CorruptionChecks, Keepalive, LogOutput, LogSettings, Settings,
 };
@@ -73,6 +73,7 @@ pub fn settings(mut values: Values) -> Result<Settings, Refusal> {
         max_concurrent_streams: u32::try_from(values.unsigned("max-concurrent-streams"))
             .unwrap_or(u32::MAX),
         keepalive: Keepalive {
+            min_time: values.duration("grpc-keepalive-min-time"),
             interval: values.duration("grpc-keepalive-interval"),
             timeout: values.duration("grpc-keepalive-timeout"),
         },
@@ -85,6 +86,7 @@ pub fn settings(mut values: Values) -> Result<Settings, Refusal> {
         access: access::read(&values)?,
         logins: auth::read(&values)?,
         token_ttl: auth::token_ttl(&values),
+        tracing: telemetry::read(&values)?,
         unsafe_no_fsync: values.boolean("unsafe-no-fsync"),
         log: log(&mut values)?,
         heartbeat,
@@ -249,6 +251,7 @@ fn log(values: &mut Values) -> Result<LogSettings, Refusal> {
     let level = level.to_owned();
     let warnings = std::mem::take(&mut values.warnings);
     Ok(LogSettings {
+        rotation: rotation::read(values, &outputs)?,
         level,
         outputs,
         json,

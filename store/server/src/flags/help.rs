@@ -16,6 +16,7 @@ pub fn help() -> String {
         let note = match flag.status {
             Status::Used => String::new(),
             Status::Ignored => " (no effect)".to_owned(),
+            Status::Instead(what) => format!(" (no effect: {what})"),
         };
         text.push_str(&format!("  --{} '{}'{note}\n", flag.name, flag.default));
     }

@@ -19,6 +19,8 @@ pub enum Status {
     /// Accepted; there is nothing here for it to change. Says so in the log when it is set to
     /// something else than its default.
     Ignored,
+    /// The same, with what does it instead.
+    Instead(&'static str),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,12 @@ pub fn find(name: &str) -> Option<&'static Flag> {
 
 use Kind::{Anything, Bool, Duration, Int, Text, Uint};
 use Status::{Ignored, Used};
+
+/// Go's profiles are of Go's runtime. The symbols that perf needs are in the release's binary.
+const PPROF: Status = Status::Instead(
+    "there is no /debug/pprof; `perf record -g -p PID` profiles the processor, and the metric \
+     process_resident_memory_bytes tells the memory",
+);
 
 const fn flag(name: &'static str, default: &'static str, kind: Kind, status: Status) -> Flag {
     Flag {
@@ -69,7 +77,7 @@ pub const FLAGS: &[Flag] = &[
     flag("max-txn-ops", "128", Uint, Used),
     flag("max-request-bytes", "1572864", Uint, Used),
     flag("max-concurrent-streams", "4294967295", Uint, Used),
-    flag("grpc-keepalive-min-time", "5s", Duration, Ignored),
+    flag("grpc-keepalive-min-time", "5s", Duration, Used),
     flag("grpc-keepalive-interval", "2h0m0s", Duration, Used),
     flag("grpc-keepalive-timeout", "20s", Duration, Used),
     flag("socket-reuse-port", "false", Bool, Ignored),
@@ -140,22 +148,22 @@ pub const FLAGS: &[Flag] = &[
     flag("password-hash", "bcrypt", Text, Used),
     flag("auth-attempts-per-minute", "60", Uint, Used),
     // Observing.
-    flag("enable-pprof", "false", Bool, Ignored),
+    flag("enable-pprof", "false", Bool, PPROF),
     flag("metrics", "basic", Text, Used),
     flag("listen-metrics-urls", "", Text, Used),
     flag("logger", "zap", Text, Used),
     flag("log-outputs", "default", Text, Used),
     flag("log-level", "info", Text, Used),
     flag("log-format", "json", Text, Used),
-    flag("enable-log-rotation", "false", Bool, Ignored),
-    flag("log-rotation-config-json", LOG_ROTATION, Text, Ignored),
+    flag("enable-log-rotation", "false", Bool, Used),
+    flag("log-rotation-config-json", LOG_ROTATION, Text, Used),
     flag("warning-unary-request-duration", "300ms", Duration, Ignored),
     flag("warning-apply-duration", "100ms", Duration, Ignored),
-    flag("enable-distributed-tracing", "false", Bool, Ignored),
-    flag("distributed-tracing-address", "localhost:4317", Text, Ignored),
-    flag("distributed-tracing-service-name", "etcd", Text, Ignored),
-    flag("distributed-tracing-instance-id", "", Text, Ignored),
-    flag("distributed-tracing-sampling-rate", "0", Int, Ignored),
+    flag("enable-distributed-tracing", "false", Bool, Used),
+    flag("distributed-tracing-address", "localhost:4317", Text, Used),
+    flag("distributed-tracing-service-name", "etcd", Text, Used),
+    flag("distributed-tracing-instance-id", "", Text, Used),
+    flag("distributed-tracing-sampling-rate", "0", Int, Used),
     // Features.
     flag("corrupt-check-time", "0s", Duration, Used),
     flag("compact-hash-check-time", "1m0s", Duration, Used),

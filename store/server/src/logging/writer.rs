@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use crate::settings::LogOutput;
+use super::rotation::Rotating;
+use crate::settings::{LogOutput, Rotation};
 
 /// Lines that may wait to be written; more are dropped.
 const LINES_MAX: usize = 8192;
@@ -27,17 +28,17 @@ pub struct Guard {
     written: Receiver<()>,
 }
 
-/// Opens the outputs; what cannot be opened is named.
-pub fn open(outputs: &[LogOutput]) -> Result<(Writer, Guard), (PathBuf, io::Error)> {
+/// Opens the outputs, a file as one that rotates if that is asked for; what cannot be opened is named.
+pub fn open(
+    outputs: &[LogOutput],
+    rotation: Option<&Rotation>,
+) -> Result<(Writer, Guard), (PathBuf, io::Error)> {
     let mut sinks: Vec<Box<dyn Write + Send>> = Vec::new();
     for output in outputs {
         sinks.push(match output {
             LogOutput::Stderr => Box::new(io::stderr()),
             LogOutput::Stdout => Box::new(io::stdout()),
-            LogOutput::File(path) => {
-                let file = File::options().create(true).append(true).open(path);
-                Box::new(file.map_err(|error| (path.clone(), error))?)
-            }
+            LogOutput::File(path) => file(path, rotation).map_err(|error| (path.clone(), error))?,
         });
     }
     let (lines, received) = sync_channel::<String>(LINES_MAX);
@@ -65,6 +66,13 @@ pub fn open(outputs: &[LogOutput]) -> Result<(Writer, Guard), (PathBuf, io::Erro
             written,
         },
     ))
+}
+
+fn file(path: &Path, rotation: Option<&Rotation>) -> io::Result<Box<dyn Write + Send>> {
+    Ok(match rotation {
+        Some(rotation) => Box::new(Rotating::open(path, rotation)?),
+        None => Box::new(File::options().create(true).append(true).open(path)?),
+    })
 }
 
 impl Writer {
@@ -100,7 +108,7 @@ mod tests {
     fn lines_reach_the_file_before_the_guard_is_gone() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let (writer, guard) = open(&[LogOutput::File(path.clone())]).unwrap();
+        let (writer, guard) = open(&[LogOutput::File(path.clone())], None).unwrap();
         for n in 0..100 {
             writer.write(format!("{n}\n"));
         }
@@ -108,7 +116,7 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap();
         assert_eq!(text.lines().count(), 100);
         let nowhere = dir.path().join("none/log");
-        assert!(open(&[LogOutput::File(nowhere)]).is_err());
+        assert!(open(&[LogOutput::File(nowhere)], None).is_err());
     }
 
     #[test]

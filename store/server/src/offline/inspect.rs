@@ -1,5 +1,6 @@
 //! `mainstay inspect wal|db|members`: what is in a stopped member's directory. Damage is told where
-//! it is, and ends nothing; with damage the exit code is 1.
+//! it is, and ends nothing. The exit code is 0 if there is none, 1 if there is some or the directory
+//! cannot be read at all, and 2 for wrong arguments.
 
 mod db;
 mod members;
@@ -9,15 +10,20 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use mainstay_apply::{AppliedState, rows};
 use mainstay_mvcc::Inspector;
 use rustix::fs::{FlockOperation, flock};
+use tempfile::TempDir;
 
 use crate::data_dir::{MEMBER, STORE};
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 for no damage; 1 for damage, each line of it beginning with DAMAGED, or for \
+    a directory that cannot be read; 2 for wrong arguments."
+)]
 pub struct Arguments {
     #[command(subcommand)]
     what: What,
@@ -109,9 +115,59 @@ fn enter(directory: &Directory) -> Result<(PathBuf, Option<File>)> {
 }
 
 /// The store of a member, open for reading.
-fn store(member: &Path) -> Result<Inspector> {
+struct Store {
+    inspector: Inspector,
+    /// Where it was put together, if it could not be read where it is. Removed after it is closed.
+    _scratch: Option<TempDir>,
+}
+
+impl std::ops::Deref for Store {
+    type Target = Inspector;
+
+    fn deref(&self) -> &Inspector {
+        &self.inspector
+    }
+}
+
+/// Opens the store, if need be by its table files alone. `None` where nothing of it can be read.
+fn store<W: Write>(member: &Path, out: &mut Out<W>) -> Result<Option<Store>> {
     let dir = member.join(STORE);
-    Inspector::open(&dir).with_context(|| dir.display().to_string())
+    let opened = match Inspector::open(&dir) {
+        Ok(inspector) => Ok(Store {
+            inspector,
+            _scratch: None,
+        }),
+        Err(error) => {
+            out.damage(format_args!("{}: {error}", dir.display()))?;
+            salvage(member, &dir, out)
+        }
+    };
+    match opened {
+        Ok(store) => {
+            for error in store.damage() {
+                out.damage(error)?;
+            }
+            Ok(Some(store))
+        }
+        Err(error) => {
+            out.damage(format_args!("nothing of the store can be read: {error:#}"))?;
+            Ok(None)
+        }
+    }
+}
+
+fn salvage<W: Write>(member: &Path, dir: &Path, out: &mut Out<W>) -> Result<Store> {
+    // Beside the store table files need no copies; but the disk may be one that is only read.
+    let scratch = tempfile::Builder::new()
+        .prefix("inspect-")
+        .tempdir_in(member)
+        .or_else(|_| tempfile::tempdir())?;
+    let inspector = Inspector::salvage(dir, scratch.path())?;
+    out.line("what follows was put together from the table files; rows that had been deleted may be among it")?;
+    Ok(Store {
+        inspector,
+        _scratch: Some(scratch),
+    })
 }
 
 fn applied(store: &Inspector) -> Result<AppliedState> {

@@ -4,7 +4,7 @@ use mainstay_proto::etcdserverpb::WatchCreateRequest;
 
 use super::{Stream, WATCHES_MAX};
 use crate::{
-    control::{REQUESTS_MAX, Request, Review},
+    control::{Companion, REQUESTS_MAX, Request, Review},
     matcher::Scope,
     response::{NO_WATCH, Out, bare},
     stats::add,
@@ -34,7 +34,7 @@ impl Stream {
 
     pub(super) fn handle(&mut self, request: Request) {
         match request {
-            Request::Create(request) => self.create(&request),
+            Request::Create(request, companion) => self.create(&request, companion),
             Request::Cancel(watch_id) => self.cancel(watch_id),
             Request::Progress => self.ask_progress(),
             Request::Refuse(reason) => self.refuse(reason),
@@ -42,7 +42,7 @@ impl Stream {
         }
     }
 
-    fn create(&mut self, request: &WatchCreateRequest) {
+    fn create(&mut self, request: &WatchCreateRequest, companion: Companion) {
         let reasons = &self.hub.options.reasons;
         if request.start_revision < 0 {
             return self.refuse(reasons.compacted.clone());
@@ -60,7 +60,7 @@ impl Stream {
             PICK_ID => self.free_id(),
             given => given,
         };
-        self.start(watch_id, Watcher::new(request, scope));
+        self.start(watch_id, Watcher::new(request, scope, companion));
     }
 
     /// From 0 upward, passing over ids in use and never going back to one that was freed.

@@ -41,6 +41,7 @@ pub async fn run(tools: &Tools) -> Result<()> {
     whole(tools, &dir, &header).await?;
     let before = tools.inspect(&["wal"], &dir).await?.out;
     bad_log(tools, &dir, &before).await?;
+    bad_notes(tools, &dir).await?;
     bad_store(tools, &dir).await
 }
 
@@ -101,8 +102,49 @@ async fn bad_log(tools: &Tools, dir: &Path, before: &str) -> Result<()> {
     let lost = before.lines().count() - bad.out.lines().count();
     ensure!(lost < 10, "{lost} lines are lost");
     turn(&file, 2 * PAGE + 60)?;
+    // Without the header of its segment, whose batches repeat what is needed of it.
+    turn(&file, 9)?;
+    let headless = tools.inspect(&["wal"], dir).await?;
+    let entries = |text: &str| text.matches("entry ").count();
+    ensure!(
+        headless.code == Some(1) && entries(&headless.out) == entries(before),
+        "{headless:?}"
+    );
+    turn(&file, 9)?;
     let again = tools.inspect(&["wal"], dir).await?;
     ensure!(again.out == before, "it was changed by being looked at");
+    Ok(())
+}
+
+/// RocksDB's notes of its files are gone: all records and rows are told all the same.
+async fn bad_notes(tools: &Tools, dir: &Path) -> Result<()> {
+    let before = tools.inspect(&["db", "--records"], dir).await?.out;
+    let current = dir.join("member/store/db-000001/CURRENT");
+    let kept = fs::read(&current)?;
+    fs::write(&current, "nothing")?;
+    let bad = tools.inspect(&["db", "--records"], dir).await?;
+    ensure!(
+        bad.code == Some(1) && bad.out.matches("DAMAGED").count() == 1,
+        "{bad:?}"
+    );
+    for line in before.lines() {
+        ensure!(bad.out.contains(line), "{line} is missing: {bad:?}");
+    }
+    let members = tools.inspect(&["members"], dir).await?;
+    for part in ["store, as of entry ", "log, entry ", "DAMAGED"] {
+        ensure!(members.out.contains(part), "{part}: {members:?}");
+    }
+    let left = fs::read_dir(dir.join("member"))?.collect::<Result<Vec<_>, _>>()?;
+    let scratch = left
+        .iter()
+        .find(|entry| entry.file_name().to_string_lossy().starts_with("inspect-"));
+    ensure!(scratch.is_none(), "{scratch:?} was left behind");
+    fs::write(&current, kept)?;
+    let again = tools.inspect(&["db", "--records"], dir).await?;
+    ensure!(
+        again.out == before,
+        "the store was changed by being looked at"
+    );
     Ok(())
 }
 

@@ -22,7 +22,9 @@ pub struct Db {
 
 pub fn show<W: Write>(arguments: &Db, out: &mut Out<W>) -> Result<()> {
     let (member, _lock) = enter(&arguments.directory)?;
-    let store = store(&member)?;
+    let Some(store) = store(&member, out)? else {
+        return Ok(());
+    };
     out.line(format_args!("database {}", store.path().display()))?;
     let last = standing(&store, out)?;
     small_rows(&store, out)?;

@@ -23,6 +23,8 @@ use crate::{
 pub const IN_TOUCH: Duration = Duration::from_secs(6);
 /// A put that needs a quorum that is not there has failed by then.
 const NO_QUORUM: Duration = Duration::from_secs(3);
+/// A leader whose hand-over has failed takes commands again within this time.
+const TAKEN_BACK: Duration = Duration::from_secs(2);
 /// A member that must not take part has not done so after this time.
 const REFUSAL_WAIT: Duration = Duration::from_secs(4);
 
@@ -34,6 +36,11 @@ pub async fn run(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
     );
     let counted = not_counted(options).await;
     tally.outcome("M10 a learner counts in no quorum and never leads", counted);
+    let kept = leadership_kept(options).await;
+    tally.outcome(
+        "leadership that a paused member does not take is kept",
+        kept,
+    );
     let intended = intended(options).await;
     tally.outcome("a member is what its intent allows", intended);
     let foreign = foreign(options).await;
@@ -140,6 +147,35 @@ async fn not_counted(options: &Options) -> anyhow::Result<()> {
     }
     cluster.members[1].start()?;
     cluster.wait_serving(&[0, 1], HEAL_TIMEOUT).await
+}
+
+/// The leader is told to hand over to a member that rests: it says that this took too long, and goes
+/// on taking commands. The member that rested finds its way back.
+async fn leadership_kept(options: &Options) -> anyhow::Result<()> {
+    let mut cluster = cluster(options, "kept", 3).await?;
+    for round in 0..3 {
+        let leader = cluster.leader().await.context("no leader")?;
+        let target = (leader + 1) % 3;
+        let target_id = change::list(&cluster, leader)
+            .await?
+            .id_of(&cluster, target)?;
+        cluster.members[target].pause()?;
+        let request = pb::MoveLeaderRequest { target_id };
+        let mut maintenance = cluster.probe(leader).maintenance();
+        match maintenance.move_leader(request).await {
+            Err(status) if status.message().contains("leader transfer took too long") => {}
+            other => bail!("round {round}: moving leadership to a paused member: {other:?}"),
+        }
+        let put = convert::put("kept", "yes", 0, false);
+        let put = timeout(TAKEN_BACK, cluster.probe(leader).kv().put(put)).await;
+        put.with_context(|| format!("round {round}: no put within {TAKEN_BACK:?}"))??;
+        if cluster.leader().await != Some(leader) {
+            bail!("round {round}: another member leads");
+        }
+        cluster.members[target].resume()?;
+        cluster.wait_healthy(HEAL_TIMEOUT).await?;
+    }
+    change::agree(&cluster).await
 }
 
 /// A member keeps its id and claims to be of another cluster: it never serves, it says why, and the
