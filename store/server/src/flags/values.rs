@@ -64,20 +64,8 @@ impl Values {
         go::duration(self.text(name)).unwrap_or_default()
     }
 
-<<<<<<< HEAD
     /// Notes what is set and has no effect.
     pub fn judge(&mut self) {
-        for flag in FLAGS.iter().filter(|flag| flag.status == Status::Ignored) {
-            if self
-                .set
-                .get(flag.name)
-                .is_some_and(|value| !same(flag, value))
-            {
-                let warning = format!("--{} has no effect here", flag.name);
-                self.warnings.push(warning);
-=======
-    /// Refuses what is refused, and notes what has no effect.
-    pub fn judge(&mut self) -> Result<(), Refusal> {
         for flag in FLAGS {
             let Some(value) = self.set.get(flag.name) else {
                 continue;
@@ -95,13 +83,6 @@ impl Values {
                     self.warnings
                         .push(format!("--{} has no effect here: {what}", flag.name));
                 }
-                Status::Refused(reason) => {
-                    return Err(Refusal::new(format!(
-                        "--{} is refused: {reason}",
-                        flag.name
-                    )));
-                }
->>>>>>> otel
             }
         }
     }
@@ -131,22 +112,13 @@ mod tests {
 
     #[test]
     fn flags_without_effect_say_so() {
-<<<<<<< HEAD
         let nothing: [&str; 0] = [];
         assert_eq!(judged("max-wals", "5"), nothing);
         assert_eq!(judged("max-wals", "7"), ["--max-wals has no effect here"]);
         assert_eq!(judged("raft-read-timeout", "5000ms"), nothing);
         assert_eq!(judged("cert-file", "/x"), nothing);
-=======
-        assert_eq!(judged("max-wals", "5"), Ok(vec![]));
-        assert_eq!(
-            judged("max-wals", "7"),
-            Ok(vec!["--max-wals has no effect here".to_owned()])
-        );
-        assert_eq!(judged("raft-read-timeout", "5000ms"), Ok(vec![]));
-        let pprof = judged("enable-pprof", "true").unwrap();
+        let pprof = judged("enable-pprof", "true");
         assert!(pprof[0].contains("perf record"), "{pprof:?}");
->>>>>>> otel
     }
 
     #[test]
