@@ -32,23 +32,46 @@ pub struct ClientTls(Arc<ClientConfig>);
 impl ClientTls {
     /// Reads the files; `alpn` is what is spoken inside, `h2` for gRPC (RFC 7301).
     pub fn open(files: &ClientFiles, alpn: &[&[u8]]) -> Result<ClientTls, Error> {
+        let pair = files.pair.as_ref();
+        let pair = pair.map(|(cert, key)| Pair::read(cert, key)).transpose()?;
+        let roots = match files.skip_verify {
+            true => None,
+            false => Some(roots(files.trusted_ca.as_deref())?),
+        };
+        ClientTls::new(roots, pair, alpn)
+    }
+
+    /// The same from what a Kubernetes Secret holds: a bundle to trust, and a certificate with its
+    /// key to show. Errors name them as the Secret does.
+    pub fn from_pem(bundle: &[u8], pair: (&[u8], &[u8]), alpn: &[&[u8]]) -> Result<Self, Error> {
+        let trusted = material::certificates(Path::new("ca.crt"), bundle)?;
+        let pair = Pair::parse(pair.0, pair.1)?;
+        ClientTls::new(Some(trusting(&trusted)?), Some(pair), alpn)
+    }
+
+    /// Without roots any server is taken for who it says it is.
+    fn new(
+        roots: Option<RootCertStore>,
+        pair: Option<Pair>,
+        alpn: &[&[u8]],
+    ) -> Result<ClientTls, Error> {
         let provider = Arc::new(ring::default_provider());
         let unusable = |error: rustls::Error| Error::Verifier(error.to_string());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(unusable)?;
-        let builder = if files.skip_verify {
-            let any = Arc::new(AnyServer(provider));
-            builder.dangerous().with_custom_certificate_verifier(any)
-        } else {
-            builder.with_root_certificates(roots(files.trusted_ca.as_deref())?)
+        let builder = match roots {
+            Some(roots) => builder.with_root_certificates(roots),
+            None => {
+                let any = Arc::new(AnyServer(provider));
+                builder.dangerous().with_custom_certificate_verifier(any)
+            }
         };
-        let mut config = match &files.pair {
-            Some((cert, key)) => {
-                let pair = Pair::read(cert, key)?;
-                let (chain, key) = parts(&pair);
+        let mut config = match &pair {
+            Some(pair) => {
+                let (chain, key) = parts(pair);
                 let shown = builder.with_client_auth_cert(chain, key);
-                shown.map_err(|error| misfit(&pair, &error))?
+                shown.map_err(|error| misfit(pair, &error))?
             }
             None => builder.with_no_client_auth(),
         };

@@ -52,6 +52,13 @@ impl Pair {
     pub fn read(cert: &Path, key: &Path) -> Result<Pair, Error> {
         pair(cert, key, &mut read)
     }
+
+    /// From PEM that is in no file; errors name the parts as a Kubernetes Secret does.
+    pub fn parse(cert: &[u8], key: &[u8]) -> Result<Pair, Error> {
+        let names = [Path::new("tls.crt"), Path::new("tls.key")];
+        let mut given = |path: &Path| Ok(if path == names[0] { cert } else { key }.to_vec());
+        pair(names[0], names[1], &mut given)
+    }
 }
 
 impl fmt::Debug for Material {
@@ -143,7 +150,7 @@ fn pair(
 }
 
 /// The certificates of a PEM bundle, in its order.
-fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub(crate) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let found = found.map_err(|error| malformed(path, error))?;
     match found.is_empty() {

@@ -28,10 +28,13 @@ impl Connection {
         let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}"))?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true);
-        Ok(Connection {
-            member,
-            channel: endpoint.connect_lazy(),
-        })
+        Ok(Connection::over(member, endpoint.connect_lazy()))
+    }
+
+    /// Over a channel of the caller's.
+    #[must_use]
+    pub fn over(member: u32, channel: Channel) -> Connection {
+        Connection { member, channel }
     }
 
     #[must_use]

@@ -19,6 +19,8 @@ pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 pub struct Leaf {
     pub serial: u64,
     pub common_name: String,
+    /// The group of a Kubernetes user.
+    pub organization: Option<String>,
     /// DNS names and addresses.
     pub names: Vec<String>,
     /// Its first and last moment, from now.
@@ -33,6 +35,7 @@ impl Default for Leaf {
         Leaf {
             serial: 7,
             common_name: "member".into(),
+            organization: None,
             names: vec!["127.0.0.1".into(), "localhost".into()],
             from: Duration::days(-1),
             until: Duration::days(1),
@@ -70,6 +73,9 @@ impl Authority {
         params.serial_number = Some(SerialNumber::from(leaf.serial));
         let name = &mut params.distinguished_name;
         name.push(DnType::CommonName, &leaf.common_name);
+        if let Some(organization) = &leaf.organization {
+            name.push(DnType::OrganizationName, organization);
+        }
         let now = OffsetDateTime::now_utc();
         (params.not_before, params.not_after) = (now + leaf.from, now + leaf.until);
         for (wanted, purpose) in [

@@ -60,6 +60,21 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// What each room of the operator may use of the others, by the names of their folders. Of the store
+/// it uses the wire contract and the TLS of a client, so that it is built without RocksDB.
+const OPERATOR: &[(&str, &[&str])] = &[
+    ("api", &[]),
+    ("plan", &["api"]),
+    ("member", &[]),
+    ("observe", &["plan", "api", "member"]),
+    ("act", &["plan", "api", "member"]),
+    ("controller", &["observe", "act", "plan", "api", "member"]),
+];
+const OF_THE_STORE: &[&str] = &["proto", "transport"];
+
+/// What the planner must not have at hand: it decides by what it is shown, and by nothing else.
+const OUTSIDE: &[&str] = &["kube", "tokio", "rand", "tonic", "hyper"];
+
 /// Crates of gRPC and HTTP, which state and log must not know.
 const TRANSPORT: &[&str] = &["tonic", "hyper", "http", "axum", "tower"];
 const WITHOUT_TRANSPORT: &[&str] = &["wal", "mvcc", "lease", "auth", "watch", "apply", "snapshot"];
@@ -105,6 +120,44 @@ fn every_room_has_a_rule_and_its_name() -> Result<()> {
             manifest.name,
             format!("mainstay-{name}"),
             "crate names follow the path"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn rooms_of_the_operator_use_only_what_is_below_them() -> Result<()> {
+    for manifest in manifest::all()? {
+        let Some(name) = manifest.folder.strip_prefix("operator/") else {
+            continue;
+        };
+        let rule = OPERATOR.iter().find(|(room, _)| *room == name);
+        let (_, allowed) = rule.with_context(|| format!("operator/{name} has no rule here"))?;
+        for dependency in &manifest.dependencies {
+            let Some(used) = dependency.strip_prefix("mainstay-") else {
+                continue;
+            };
+            let fits = match used.strip_prefix("operator-") {
+                Some(room) => allowed.contains(&room),
+                None => OF_THE_STORE.contains(&used),
+            };
+            assert!(fits, "operator/{name} must not depend on mainstay-{used}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_planner_is_a_function() -> Result<()> {
+    let manifests = manifest::all()?;
+    let plan = manifests
+        .iter()
+        .find(|manifest| manifest.folder == "operator/plan");
+    let plan = plan.context("operator/plan is gone: change this rule with it")?;
+    for crate_name in OUTSIDE {
+        assert!(
+            !plan.dependencies.contains(*crate_name),
+            "operator/plan depends on {crate_name}"
         );
     }
     Ok(())

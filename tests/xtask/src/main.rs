@@ -6,7 +6,11 @@
 
 mod bench;
 mod chaos;
+mod charts;
 mod clients;
+mod crds;
+mod image;
+mod node;
 mod peers;
 mod server;
 mod setup;
@@ -51,6 +55,21 @@ const CHORES: &[Chore] = &[
         run: peers::run,
     },
     Chore {
+        name: "cluster",
+        about: "a real Kubernetes node: up [--datastore etcd|mainstay], down, load IMAGE, test",
+        run: node::run,
+    },
+    Chore {
+        name: "charts",
+        about: "chart, samples and alerts: test (the default), lint, or render what is made from them",
+        run: charts::run,
+    },
+    Chore {
+        name: "image",
+        about: "archives of our images, for the node and for others [NAME...]",
+        run: image::run,
+    },
+    Chore {
         name: "clients",
         about: "install the client programs of tests/wire/clients [NAME...] [--path]",
         run: clients::run,
@@ -64,6 +83,11 @@ const CHORES: &[Chore] = &[
         name: "tidy",
         about: "the repository's rules, and outsized files",
         run: tidy::run,
+    },
+    Chore {
+        name: "crds",
+        about: "write the operator's resource definitions into crds/",
+        run: crds::run,
     },
     Chore {
         name: "setup",

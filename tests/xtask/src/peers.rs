@@ -52,10 +52,74 @@ const PEERS: &[Peer] = &[
         module: "kubernetes",
         package: "k8s.io/kubernetes/cmd/kubectl",
     },
+    Peer {
+        name: "kube-controller-manager",
+        module: "kubernetes",
+        package: "k8s.io/kubernetes/cmd/kube-controller-manager",
+    },
+    Peer {
+        name: "kube-scheduler",
+        module: "kubernetes",
+        package: "k8s.io/kubernetes/cmd/kube-scheduler",
+    },
+    Peer {
+        name: "kubelet",
+        module: "kubernetes",
+        package: "k8s.io/kubernetes/cmd/kubelet",
+    },
+    Peer {
+        name: "kube-proxy",
+        module: "kubernetes",
+        package: "k8s.io/kubernetes/cmd/kube-proxy",
+    },
+    Peer {
+        name: "helm",
+        module: "helm",
+        package: "helm.sh/helm/v3/cmd/helm",
+    },
+    Peer {
+        name: "promtool",
+        module: "prometheus",
+        package: "github.com/prometheus/prometheus/cmd/promtool",
+    },
+    Peer {
+        name: "coredns",
+        module: "coredns",
+        package: "github.com/coredns/coredns",
+    },
 ];
+
+/// The folders below `tests/peers`, one Go module each.
+const MODULES: &[&str] = &["etcd", "kubernetes", "helm", "prometheus", "coredns"];
 
 /// The four programs of etcd, which every cluster to try or to measure needs.
 pub const ETCD: &[&str] = &["etcd", "etcdctl", "etcdutl", "benchmark"];
+
+/// The programs of a Kubernetes node, and the client that installs charts on it.
+pub const NODE: &[&str] = &[
+    "etcd",
+    "kube-apiserver",
+    "kubectl",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "coredns",
+    "helm",
+];
+
+/// What chart, samples and alerts are tested with.
+pub const CHARTS: &[&str] = &["etcd", "kube-apiserver", "kubectl", "helm", "promtool"];
+
+/// What the suites of the store need: etcd, and an API server that runs on us.
+pub const STORE: &[&str] = &[
+    "etcd",
+    "etcdctl",
+    "etcdutl",
+    "benchmark",
+    "kube-apiserver",
+    "kubectl",
+];
 
 /// Builds the peers named by the arguments, or all; `--path` then prints their folder.
 pub fn run(arguments: &[String]) -> Result<()> {
@@ -76,8 +140,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
 
 /// Builds what is missing of the named peers (all, if none is named) and returns their folder.
 ///
-/// The folder is keyed by the pinned versions, so a second run costs nothing, and `current` points
-/// at it. Finished programs are renamed into place: an interrupted build leaves nothing behind.
+/// A program lies in a folder keyed by the pinned versions of its own module, so that another
+/// helm builds no etcd again. The folder returned holds links to the programs of all modules, and
+/// `current` points at it. Finished programs are renamed into place: an interrupted build leaves
+/// nothing behind.
 pub fn ensure(names: &[&str]) -> Result<PathBuf> {
     if let Some(name) = names
         .iter()
@@ -88,24 +154,31 @@ pub fn ensure(names: &[&str]) -> Result<PathBuf> {
     }
     let modules = places::checkout()?.join("tests/peers");
     let root = places::cache()?.join("peers");
-    let folder = root.join(key(&modules)?);
+    let folder = root.join(key(&modules, MODULES)?);
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    for peer in PEERS
-        .iter()
-        .filter(|peer| names.is_empty() || names.contains(&peer.name))
-    {
-        if !folder.join(peer.name).exists() {
-            build(peer, &modules.join(peer.module), &folder)?;
+    for peer in PEERS {
+        let wanted = names.is_empty() || names.contains(&peer.name);
+        let own = format!("{}-{}", peer.module, key(&modules, &[peer.module])?);
+        let built = root.join(&own).join(peer.name).exists();
+        // One that is there anyway is linked too: `current` never has fewer than before.
+        if !wanted && !built {
+            continue;
         }
+        if !built {
+            fs::create_dir_all(root.join(&own)).with_context(|| format!("cannot create {own}"))?;
+            build(peer, &modules.join(peer.module), &root.join(&own))?;
+        }
+        let target = Path::new("..").join(own).join(peer.name);
+        switch(&folder.join(peer.name), &target)?;
     }
     point_current_at(&root, &folder)?;
     Ok(folder)
 }
 
-/// A name for the pinned versions: FNV-1a over the module files, 16 hex digits.
-fn key(modules: &Path) -> Result<String> {
+/// A name for the pinned versions of some modules: FNV-1a over their files, 16 hex digits.
+fn key(modules: &Path, names: &[&str]) -> Result<String> {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for module in ["etcd", "kubernetes"] {
+    for module in names {
         for file in ["go.mod", "go.sum"] {
             let path = modules.join(module).join(file);
             let bytes = fs::read(&path).with_context(|| format!("no {}", path.display()))?;
@@ -124,7 +197,9 @@ fn build(peer: &Peer, module: &Path, folder: &Path) -> Result<()> {
     eprintln!("peers: building {}", peer.name);
     let mut command = Command::new("go");
     command
-        .args(["build", "-trimpath", "-ldflags", &linker_flags(peer), "-o"])
+        .args(["build", "-trimpath", "-ldflags", &linker_flags(peer)])
+        // Prometheus' own: without it promtool holds a client of every cloud. Others do not know it.
+        .args(["-tags", "remove_all_sd", "-o"])
         .arg(&partial)
         .arg(peer.package)
         .current_dir(module)
@@ -187,16 +262,54 @@ fn linker_flags(peer: &Peer) -> String {
     flags
 }
 
-/// Switches the link `current` in one step, so that no reader finds it missing.
+/// Points `current` at the folder by its name, so that the cache can be moved.
 fn point_current_at(root: &Path, folder: &Path) -> Result<()> {
-    let current = root.join("current");
     let name = folder
         .file_name()
         .context("the folder of the peers has no name")?;
-    if fs::read_link(&current).is_ok_and(|target| target.as_os_str() == name) {
+    switch(&root.join("current"), Path::new(name))
+}
+
+/// Makes `link` point at `target` in one step, so that no reader finds it missing.
+fn switch(link: &Path, target: &Path) -> Result<()> {
+    if fs::read_link(link).is_ok_and(|old| old == target) {
         return Ok(());
     }
-    let fresh = root.join(format!("current.{}", std::process::id()));
-    std::os::unix::fs::symlink(name, &fresh).context("cannot link the folder of the peers")?;
-    fs::rename(&fresh, &current).context("cannot switch peers/current")
+    let fresh = link.with_extension(std::process::id().to_string());
+    std::os::unix::fs::symlink(target, &fresh)
+        .and_then(|()| fs::rename(&fresh, link))
+        .with_context(|| format!("cannot point {} at {}", link.display(), target.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A module folder with both of its files.
+    fn pin(modules: &Path, name: &str, version: &str) {
+        fs::create_dir_all(modules.join(name)).unwrap();
+        for file in ["go.mod", "go.sum"] {
+            fs::write(modules.join(name).join(file), version).unwrap();
+        }
+    }
+
+    #[test]
+    fn another_helm_leaves_the_key_of_etcd_alone() {
+        let modules = std::env::temp_dir().join(format!("peers-{}", std::process::id()));
+        pin(&modules, "etcd", "1");
+        pin(&modules, "helm", "1");
+        let etcd = key(&modules, &["etcd"]).unwrap();
+        let all = key(&modules, &["etcd", "helm"]).unwrap();
+        pin(&modules, "helm", "2");
+        assert_eq!(key(&modules, &["etcd"]).unwrap(), etcd);
+        assert_ne!(key(&modules, &["etcd", "helm"]).unwrap(), all);
+        fs::remove_dir_all(&modules).unwrap();
+    }
+
+    #[test]
+    fn every_peer_names_a_module_that_counts() {
+        for peer in PEERS {
+            assert!(MODULES.contains(&peer.module), "{}", peer.name);
+        }
+    }
 }

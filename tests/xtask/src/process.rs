@@ -46,6 +46,13 @@ pub fn terminate(pid: u32) {
     }
 }
 
+/// Sends SIGKILL. A process that is already gone is no error.
+pub fn kill(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
 /// Kills a whole process group whose leader is `pid`.
 pub fn kill_group(pid: u32) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
@@ -59,13 +66,24 @@ pub fn wait_until(
     limit: Duration,
     mut ready: impl FnMut() -> Result<bool>,
 ) -> Result<Duration> {
+    wait_to_stop(what, limit, || {
+        if crate::interrupt::asked() {
+            bail!("{what}: interrupted");
+        }
+        ready()
+    })
+}
+
+/// The same for whatever must be waited for also when the user wants to stop.
+pub fn wait_to_stop(
+    what: &str,
+    limit: Duration,
+    mut ready: impl FnMut() -> Result<bool>,
+) -> Result<Duration> {
     let begin = Instant::now();
     while !ready()? {
         if begin.elapsed() > limit {
             bail!("{what}: not within {} s", limit.as_secs());
-        }
-        if crate::interrupt::asked() {
-            bail!("{what}: interrupted");
         }
         std::thread::sleep(POLL);
     }

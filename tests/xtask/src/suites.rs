@@ -36,6 +36,10 @@ pub struct Suite {
     pub needs_peers: bool,
     /// The programs of `tests/wire/clients`.
     pub needs_clients: bool,
+    /// The peers of a whole Kubernetes node.
+    pub needs_node: bool,
+    /// helm and the other peers of `mainstay-charts`.
+    pub needs_charts: bool,
     pub without_root: WithoutRoot,
     pub steps: &'static [Step],
 }
@@ -176,6 +180,29 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         steps: &[Step {
+            program: Program::Built("mainstay-charts"),
+            arguments: &["test"],
+        }],
+        needs_charts: true,
+        ..beside_peers("charts", 8)
+    },
+    Suite {
+        steps: &[
+            xtask(&["cluster", "test"]),
+            xtask(&["cluster", "test", "--datastore", "mainstay"]),
+        ],
+        needs_node: true,
+        without_root: WithoutRoot::LeftOut,
+        ..beside_peers("node", 10)
+    },
+    Suite {
+        steps: &[xtask(&["cluster", "test", "operator"])],
+        needs_node: true,
+        without_root: WithoutRoot::LeftOut,
+        ..beside_peers("operator", 12)
+    },
+    Suite {
+        steps: &[Step {
             program: Program::CargoDeny,
             arguments: DENY,
         }],
@@ -210,6 +237,8 @@ const fn local(name: &'static str, minutes: u64) -> Suite {
         budget,
         needs_peers: false,
         needs_clients: false,
+        needs_node: false,
+        needs_charts: false,
         without_root: WithoutRoot::Same,
         steps: &[],
     }
@@ -223,6 +252,8 @@ const fn beside_peers(name: &'static str, minutes: u64) -> Suite {
         budget,
         needs_peers: true,
         needs_clients: false,
+        needs_node: false,
+        needs_charts: false,
         without_root: WithoutRoot::Same,
         steps: &[],
     }

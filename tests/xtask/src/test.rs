@@ -40,10 +40,12 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if needs_clients {
         clients::check_tools()?;
     }
+    let needs_node = setup::is_root() && chosen.iter().any(|suite| suite.needs_node);
+    let needs_charts = chosen.iter().any(|suite| suite.needs_charts);
     let mut building = chosen
         .iter()
         .any(|suite| needs_beside(suite))
-        .then(|| build_beside(needs_clients));
+        .then(|| build_beside(needs_clients, needs_node, needs_charts));
     let mut beside: Option<Beside> = None;
     let begin = Instant::now();
     let mut table = Vec::new();
@@ -97,10 +99,16 @@ fn choose(arguments: &[String]) -> Result<Vec<&'static Suite>> {
 }
 
 /// Peers and cargo-deny need no output of the workspace's build, so they are made beside it.
-fn build_beside(needs_clients: bool) -> JoinHandle<Result<Beside>> {
+fn build_beside(
+    needs_clients: bool,
+    needs_node: bool,
+    needs_charts: bool,
+) -> JoinHandle<Result<Beside>> {
     std::thread::spawn(move || {
+        let node = if needs_node { peers::NODE } else { &[] };
+        let charts = if needs_charts { peers::CHARTS } else { &[] };
         Ok(Beside {
-            peers: peers::ensure(&[])?,
+            peers: peers::ensure(&[peers::STORE, node, charts].concat())?,
             clients: needs_clients.then(|| clients::ensure(&[])).transpose()?,
             cargo_deny: setup::ensure_cargo_deny()?,
         })

@@ -1,0 +1,198 @@
+//! The CEL rules, evaluated here as the API server will: what they refuse and with which words.
+
+use kube::core::cel::Validator;
+use mainstay_operator_api::definition;
+use serde_json::{Value, json};
+
+fn schema(kind: &str) -> Value {
+    let all = definition::all().unwrap();
+    let found = all
+        .into_iter()
+        .find(|definition| definition["spec"]["names"]["kind"] == kind);
+    found.unwrap()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take()
+}
+
+fn resource(kind: &str, name: &str, spec: Value) -> Value {
+    json!({
+        "apiVersion": "mainstay.dev/v1alpha1",
+        "kind": kind,
+        "metadata": { "name": name, "namespace": "default" },
+        "spec": spec,
+    })
+}
+
+/// The messages with which it is refused, after defaults were filled in.
+fn refusals(kind: &str, value: &Value, old: Option<&Value>) -> Vec<String> {
+    match Validator::new().validate(&schema(kind), value, old) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors
+            .into_vec()
+            .into_iter()
+            .map(|error| error.message)
+            .collect(),
+    }
+}
+
+fn cluster(spec: Value) -> Value {
+    resource("MainstayCluster", "db", spec)
+}
+
+fn on_create(spec: Value) -> Vec<String> {
+    refusals("MainstayCluster", &cluster(spec), None)
+}
+
+fn on_update(old: Value, new: Value) -> Vec<String> {
+    refusals("MainstayCluster", &cluster(new), Some(&cluster(old)))
+}
+
+fn assert_refused(said: Vec<String>, words: &str) {
+    assert!(
+        said.iter().any(|message| message.contains(words)),
+        "wanted {words:?}, got {said:?}"
+    );
+}
+
+#[test]
+fn a_short_resource_is_taken() {
+    assert_eq!(on_create(json!({})), Vec::<String>::new());
+    assert_eq!(on_create(json!({ "replicas": 5 })), Vec::<String>::new());
+    assert_eq!(
+        on_update(json!({}), json!({ "replicas": 1 })),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn replicas_have_limits() {
+    for replicas in [0, 10] {
+        assert_refused(
+            on_create(json!({ "replicas": replicas })),
+            "between 1 and 9",
+        );
+    }
+}
+
+#[test]
+fn names_fit_into_dns() {
+    for name in ["a".repeat(41), "1db".to_owned(), "a.b".to_owned()] {
+        let value = resource("MainstayCluster", &name, json!({}));
+        assert_refused(refusals("MainstayCluster", &value, None), "DNS");
+    }
+}
+
+#[test]
+fn volumes_grow_and_keep_their_class() {
+    let size = |size: &str| json!({ "storage": { "size": size } });
+    assert_eq!(on_update(size("8Gi"), size("16Gi")), Vec::<String>::new());
+    assert_refused(on_update(size("8Gi"), size("7Gi")), "cannot shrink");
+    let class = |class: &str| json!({ "storage": { "class": class } });
+    assert_refused(on_update(class("fast"), class("slow")), "storage.class");
+    assert_refused(on_update(json!({}), class("slow")), "storage.class");
+}
+
+#[test]
+fn certificates_have_one_source() {
+    let issuer = json!({ "name": "ca" });
+    let both = json!({ "clientIssuer": issuer, "peerIssuer": issuer });
+    let given = json!({ "tls": { "source": "CertManager", "certManager": both } });
+    assert_eq!(on_create(given), Vec::<String>::new());
+    assert_refused(
+        on_create(json!({ "tls": { "source": "CertManager" } })),
+        "tls.certManager",
+    );
+    assert_refused(
+        on_create(json!({ "tls": { "certManager": both } })),
+        "tls.certManager",
+    );
+    assert_refused(
+        on_create(json!({ "tls": { "source": "Secrets" } })),
+        "tls.secrets",
+    );
+    let hasty = json!({ "tls": { "certificateDays": 10, "renewBeforeDays": 6 } });
+    assert_refused(on_create(hasty), "half of");
+}
+
+#[test]
+fn arguments_of_the_operator_are_its_own() {
+    let arguments = |argument: &str| json!({ "server": { "extraArgs": [argument] } });
+    assert_eq!(
+        on_create(arguments("--warn-unary=1s")),
+        Vec::<String>::new()
+    );
+    for owned in [
+        "--name=x",
+        "--initial-cluster=a=b",
+        "--data-dir",
+        "--listen-peer-urls=x",
+    ] {
+        assert_refused(on_create(arguments(owned)), "operator sets");
+    }
+    assert_refused(on_create(arguments("name")), "--flag=value");
+}
+
+#[test]
+fn options_of_the_server_fit_together() {
+    let server = |beat: u32, election: u32| json!({ "server": { "heartbeatMillis": beat, "electionMillis": election } });
+    assert_eq!(on_create(server(100, 500)), Vec::<String>::new());
+    assert_refused(on_create(server(100, 499)), "five times");
+    let compaction = |mode: &str, retention: &str| json!({ "compaction": { "mode": mode, "retention": retention } });
+    assert_eq!(
+        on_create(compaction("Periodic", "30m")),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        on_create(compaction("Revision", "1000")),
+        Vec::<String>::new()
+    );
+    assert_refused(
+        on_create(compaction("Revision", "30m")),
+        "compaction.retention",
+    );
+    assert_refused(
+        on_create(compaction("Periodic", "30")),
+        "compaction.retention",
+    );
+}
+
+#[test]
+fn labels_of_the_operator_are_its_own() {
+    let labels = |label: &str| json!({ "podTemplate": { "labels": { label: "x" } } });
+    assert_eq!(on_create(labels("team")), Vec::<String>::new());
+    assert_refused(on_create(labels("mainstay.dev/role")), "are the operator's");
+    assert_refused(
+        on_create(labels("app.kubernetes.io/name")),
+        "are the operator's",
+    );
+}
+
+#[test]
+fn a_cluster_begins_once() {
+    let restored = |name: &str| json!({ "bootstrap": { "restoreFrom": { "backup": name } } });
+    assert_eq!(on_create(restored("a")), Vec::<String>::new());
+    assert_refused(on_update(json!({}), restored("a")), "bootstrap");
+    assert_refused(on_update(restored("a"), restored("b")), "bootstrap");
+    assert_refused(on_update(restored("a"), json!({})), "bootstrap");
+    let neither = json!({ "bootstrap": { "restoreFrom": {} } });
+    assert_refused(on_create(neither), "exactly one of backup and from");
+}
+
+#[test]
+fn backups_go_to_one_place_and_stay_as_they_are() {
+    let volume = json!({ "volume": { "claimName": "backups" } });
+    let s3 = json!({ "s3": { "bucket": "backups", "credentialsSecret": "s3" } });
+    let backup = |destination: &Value| {
+        let spec = json!({ "cluster": "db", "destination": destination });
+        resource("MainstayBackup", "b", spec)
+    };
+    assert_eq!(
+        refusals("MainstayBackup", &backup(&volume), None),
+        Vec::<String>::new()
+    );
+    let neither = backup(&json!({}));
+    assert_refused(
+        refusals("MainstayBackup", &neither, None),
+        "exactly one of volume",
+    );
+    let changed = refusals("MainstayBackup", &backup(&s3), Some(&backup(&volume)));
+    assert_refused(changed, "taken once");
+}

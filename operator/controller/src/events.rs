@@ -1,0 +1,48 @@
+//! Events of a cluster, for `kubectl describe`.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder};
+use mainstay_operator_plan::step;
+
+/// The longest note that the API server takes, in bytes.
+const NOTE_MAX: usize = 1024;
+
+/// An event that cannot be written is lost; the status says the same.
+pub async fn publish(recorder: &Recorder, about: &ObjectReference, events: &[step::Event]) {
+    for event in events {
+        let told = Event {
+            type_: match event.warning {
+                true => EventType::Warning,
+                false => EventType::Normal,
+            },
+            reason: event.reason.to_string(),
+            note: Some(cut(&event.note)),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = recorder.publish(&told, about).await {
+            tracing::warn!(%error, "an event could not be written");
+        }
+    }
+}
+
+fn cut(note: &str) -> String {
+    let mut end = note.len().min(NOTE_MAX);
+    while !note.is_char_boundary(end) {
+        end -= 1;
+    }
+    note.get(..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_notes_are_cut_between_characters() {
+        assert_eq!(cut("short"), "short");
+        let long = "ä".repeat(NOTE_MAX);
+        assert_eq!(cut(&long).len(), NOTE_MAX);
+        assert!(cut(&format!("x{long}")).len() < NOTE_MAX + 1);
+    }
+}
