@@ -9,7 +9,7 @@ use crate::certificate::DAY;
 use crate::finding::Finding;
 use crate::observed::{Leaf, MemberView};
 use crate::quorum::Quorum;
-use crate::status::first_expiry;
+use crate::status::{first_expiry, generation};
 use crate::verdict::{Activity, Verdict};
 use crate::view::View;
 use crate::volume;
@@ -49,13 +49,14 @@ pub(crate) fn all(
         (ConditionType::QuorumLost, lost),
         (ConditionType::Ready, ready),
     ];
+    let generation = generation(view, verdict);
     rows.drain(..)
-        .map(|(kind, said)| row(view, kind, said))
+        .map(|(kind, said)| row(view, kind, said, generation))
         .collect()
 }
 
 /// The time is that of the last change of the status, as `kubectl wait` expects.
-fn row(view: &View<'_>, kind: ConditionType, said: Said) -> Condition {
+fn row(view: &View<'_>, kind: ConditionType, said: Said, generation: Option<i64>) -> Condition {
     let former = view
         .seen
         .status
@@ -79,7 +80,7 @@ fn row(view: &View<'_>, kind: ConditionType, said: Said) -> Condition {
         status: said.status.to_owned(),
         reason: said.reason.to_string(),
         message: said.message,
-        observed_generation: Some(view.seen.cluster.generation),
+        observed_generation: generation,
         last_transition_time: since.unwrap_or(Time(view.now())),
     }
 }

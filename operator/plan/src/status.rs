@@ -23,7 +23,7 @@ pub(crate) fn of(view: &View<'_>, verdict: Option<&Verdict>) -> MainstayClusterS
     let written = record.map_or(0, |record| record.members.len());
     let conditions = condition::all(view, verdict, &findings, &quorum);
     MainstayClusterStatus {
-        observed_generation: Some(view.seen.cluster.generation),
+        observed_generation: generation(view, verdict),
         phase: Some(phase(verdict, &findings, &quorum)),
         ready: Some(format!("{serving}/{asked}")),
         replicas: small(listed.unwrap_or(written)),
@@ -43,6 +43,20 @@ pub(crate) fn of(view: &View<'_>, verdict: Option<&Verdict>) -> MainstayClusterS
         recoveries: record.map_or(0, |record| record.recoveries),
         members: members(view),
         conditions,
+    }
+}
+
+/// The generation of the spec that the status is about. As long as it is not known what follows from
+/// the newest one (a step that nobody hears of comes first, or Kubernetes has not looked at the
+/// template), the status is still about the former: or it would be ready before anything was done.
+pub(crate) fn generation(view: &View<'_>, verdict: Option<&Verdict>) -> Option<i64> {
+    let is_quiet = verdict.is_some_and(|verdict| verdict.activity.is_none());
+    let workload = view.seen.workload.as_ref();
+    let is_unseen = workload.is_some_and(|workload| workload.update_revision.is_empty());
+    let former = view.seen.status.as_ref();
+    match is_quiet || is_unseen {
+        true => former.and_then(|status| status.observed_generation),
+        false => Some(view.seen.cluster.generation),
     }
 }
 

@@ -5,6 +5,7 @@ use mainstay_operator_api::MainstayClusterSpec;
 use super::{assert_ready, assert_steps};
 use crate::simulated::trials::running;
 use crate::simulated::world::World;
+use crate::{Step, plan};
 
 #[test]
 fn followers_are_renewed_from_the_last_and_the_leader_at_the_end() {
@@ -25,6 +26,30 @@ fn followers_are_renewed_from_the_last_and_the_leader_at_the_end() {
     assert_eq!(
         world.status.clone().unwrap().version.as_deref(),
         Some("0.1.9")
+    );
+}
+
+#[test]
+fn a_new_spec_is_not_fulfilled_before_anything_was_done() {
+    let mut world = running(3);
+    world.spec.version = "0.1.9".to_owned();
+    world.cluster.generation = 2;
+    let first = world.pass();
+    assert!(matches!(first.step, Some(Step::Apply(_))));
+    assert_eq!(first.status.observed_generation, Some(1));
+    // Kubernetes has not looked at the template: that no pod is outdated means nothing.
+    let mut seen = world.observe(&world);
+    seen.workload.as_mut().unwrap().update_revision.clear();
+    assert_eq!(plan(&seen).status.observed_generation, Some(1));
+    world.settle();
+    assert_ready(&world);
+    let status = world.status.clone().unwrap();
+    assert_eq!(status.observed_generation, Some(2));
+    assert!(
+        status
+            .conditions
+            .iter()
+            .all(|condition| condition.observed_generation == Some(2))
     );
 }
 
