@@ -52,7 +52,24 @@ pub(crate) fn all(
     let generation = generation(view, verdict);
     rows.drain(..)
         .map(|(kind, said)| row(view, kind, said, generation))
+        .map(|row| unless_quiet(view, verdict, row))
         .collect()
+}
+
+/// A step that nobody hears of may be one of many that belong together. Between them the cluster is
+/// not called ready: what was under way still is, and the next pass says whether it has ended.
+fn unless_quiet(view: &View<'_>, verdict: Option<&Verdict>, row: Condition) -> Condition {
+    let is_quiet = verdict.is_some_and(|verdict| verdict.activity.is_none());
+    let says_done = match row.type_.as_str() {
+        "Ready" => row.status == "True",
+        "Progressing" => row.status == "False",
+        _ => false,
+    };
+    let former = view.seen.status.as_ref();
+    let former = former.filter(|_| is_quiet && says_done);
+    let mut former = former.into_iter().flat_map(|status| &status.conditions);
+    let same = former.find(|condition| condition.type_ == row.type_);
+    same.cloned().unwrap_or(row)
 }
 
 /// The time is that of the last change of the status, as `kubectl wait` expects.

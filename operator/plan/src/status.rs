@@ -24,7 +24,12 @@ pub(crate) fn of(view: &View<'_>, verdict: Option<&Verdict>) -> MainstayClusterS
     let conditions = condition::all(view, verdict, &findings, &quorum);
     MainstayClusterStatus {
         observed_generation: generation(view, verdict),
-        phase: Some(phase(verdict, &findings, &quorum)),
+        phase: Some(phase(
+            verdict,
+            &findings,
+            &quorum,
+            former.and_then(|status| status.phase),
+        )),
         ready: Some(format!("{serving}/{asked}")),
         replicas: small(listed.unwrap_or(written)),
         ready_replicas: small(serving),
@@ -64,7 +69,12 @@ fn small(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-fn phase(verdict: Option<&Verdict>, findings: &[Finding], quorum: &Quorum) -> Phase {
+fn phase(
+    verdict: Option<&Verdict>,
+    findings: &[Finding],
+    quorum: &Quorum,
+    former: Option<Phase>,
+) -> Phase {
     let activity = verdict.and_then(|verdict| verdict.activity.as_ref());
     match (activity, quorum) {
         (Some(activity), _) => activity.phase,
@@ -72,6 +82,8 @@ fn phase(verdict: Option<&Verdict>, findings: &[Finding], quorum: &Quorum) -> Ph
         (None, Quorum::Unknown(_)) => Phase::Unknown,
         (None, Quorum::NotWanted) if verdict.is_some() => Phase::Pending,
         (None, _) if !findings.is_empty() => Phase::Degraded,
+        // What was under way goes on: see `condition::unless_quiet`.
+        (None, _) if verdict.is_some() => former.unwrap_or(Phase::Running),
         (None, _) => Phase::Running,
     }
 }

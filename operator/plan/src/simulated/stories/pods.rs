@@ -54,6 +54,26 @@ fn a_new_spec_is_not_fulfilled_before_anything_was_done() {
 }
 
 #[test]
+fn nothing_is_called_ready_between_two_steps_that_belong_together() {
+    let mut world = running(3);
+    world.spec.replicas = 5;
+    world.cluster.generation = 2;
+    let mut passes = 0;
+    while world.raft.as_ref().unwrap().list.len() < 5 {
+        world.pass();
+        world.tick();
+        let status = world.status.clone().unwrap();
+        let ready = world.condition("Ready").starts_with("True");
+        let current = status.observed_generation == Some(2);
+        assert!(!(ready && current), "pass {passes}: {status:?}");
+        passes += 1;
+        assert!(passes < 500, "it does not grow");
+    }
+    world.settle();
+    assert_ready(&world);
+}
+
+#[test]
 fn small_clusters_are_renewed_too() {
     for replicas in [1, 2] {
         let mut world = running(replicas);
