@@ -28,17 +28,60 @@ enum Visit {
     Sends(&'static [u8]),
 }
 
-/// Each must be refused, counted and logged by its reason, on the port it knocks at.
+/// A listener to knock at.
+struct Door {
+    /// Follows the name of the case; the client port needs none.
+    place: &'static str,
+    member: usize,
+    port: u16,
+    /// Whose certificates it takes, as the metric names them.
+    side: &'static str,
+}
+
+/// Each must be refused, counted and logged by its reason, on every listener.
 pub async fn run(site: &Site, tally: &mut Tally) -> Result<()> {
+    let door = |place, member: usize, port, side| Door {
+        place,
+        member,
+        port,
+        side,
+    };
+    let doors = [
+        door("", 0, site.peers[0].client_port, "client"),
+        door(" on the HTTP port", 1, site.http, "client"),
+        door(" on the metrics port", 0, site.secure_metrics[0], "client"),
+        door(" on the peer port", 0, site.peers[0].peer_port, "peer"),
+    ];
+    for door in &doors {
+        for (name, reason, visit) in visits(site, door)? {
+            let since = Instant::now();
+            let name = format!("tls refuses {name}{}", door.place);
+            match refused(site, door, reason, &visit).await {
+                Ok(()) => tally.pass(&name, since),
+                Err(error) => tally.fail(&name, &format!("  {error:#}")),
+            }
+        }
+    }
+    let since = Instant::now();
+    match without_alpn(site).await {
+        Ok(()) => tally.pass("tls serves HTTP/1 without ALPN", since),
+        Err(error) => tally.fail("tls serves HTTP/1 without ALPN", &format!("  {error:#}")),
+    }
+    Ok(())
+}
+
+/// Who must not come in by this door, and the reason.
+fn visits(site: &Site, door: &Door) -> Result<Vec<(&'static str, &'static str, Visit)>> {
     let strangers = Authority::new("strangers")?;
     let shown = |name: &str, authority: &Authority, leaf: &Leaf| -> Result<Visit> {
-        Ok(Visit::Shows(Some(authority.write(
-            site.dir(),
-            name,
-            leaf,
-        )?)))
+        let name = format!("{name}.{}", door.side);
+        let pair = authority.write(site.dir(), &name, leaf)?;
+        Ok(Visit::Shows(Some(pair)))
     };
-    let ours = &site.clients;
+    let ours = match door.side {
+        "peer" => &site.members,
+        _ => &site.clients,
+    };
     let leaf = client_leaf(2);
     let expired = Leaf {
         until: Validity::minutes(-1),
@@ -53,113 +96,55 @@ pub async fn run(site: &Site, tally: &mut Tally) -> Result<()> {
         for_clients: false,
         ..leaf.clone()
     };
-    let client = site.peers[0].client_port;
-    let peer = site.peers[0].peer_port;
-    for (name, port, side, reason, visit) in [
+    let mut visits = vec![
         (
             "another CA",
-            client,
-            "client",
             "unknown_authority",
             shown("stranger", &strangers, &leaf)?,
         ),
-        (
-            "expired",
-            client,
-            "client",
-            "expired",
-            shown("expired", ours, &expired)?,
-        ),
+        ("expired", "expired", shown("expired", ours, &expired)?),
         (
             "not valid yet",
-            client,
-            "client",
             "not_yet_valid",
             shown("early", ours, &early)?,
         ),
         (
             "for servers only",
-            client,
-            "client",
             "wrong_purpose",
             shown("purpose", ours, &server_only)?,
         ),
-        (
-            "revoked",
-            client,
-            "client",
-            "revoked",
-            shown("revoked", ours, &client_leaf(REVOKED))?,
-        ),
-        (
-            "no certificate",
-            client,
-            "client",
-            "no_certificate",
-            Visit::Shows(None),
-        ),
-        (
-            "another protocol",
-            client,
-            "client",
-            "no_protocol",
-            Visit::Offers(b"spdy/3"),
-        ),
-        (
-            "TLS 1.1",
-            client,
-            "client",
-            "incompatible",
-            Visit::Sends(HELLO_TLS_1_1),
-        ),
+        ("no certificate", "no_certificate", Visit::Shows(None)),
+        ("TLS 1.1", "incompatible", Visit::Sends(HELLO_TLS_1_1)),
         (
             "plain HTTP",
-            client,
-            "client",
             "not_tls",
             Visit::Sends(b"GET /health HTTP/1.1\r\n\r\n"),
         ),
-        (
-            "a client's certificate on the peer port",
-            peer,
-            "peer",
+    ];
+    // The list of revoked certificates is the clients'; and members speak a protocol of their own.
+    match door.side {
+        "peer" => visits.push((
+            "a client's certificate",
             "unknown_authority",
             Visit::Shows(Some(site.client.clone())),
-        ),
-        (
-            "no certificate on the peer port",
-            peer,
-            "peer",
-            "no_certificate",
-            Visit::Shows(None),
-        ),
-        (
-            "TLS 1.1 on the peer port",
-            peer,
-            "peer",
-            "incompatible",
-            Visit::Sends(HELLO_TLS_1_1),
-        ),
-    ] {
-        let since = Instant::now();
-        let name = format!("tls refuses {name}");
-        match refused(site, port, side, reason, &visit).await {
-            Ok(()) => tally.pass(&name, since),
-            Err(error) => tally.fail(&name, &format!("  {error:#}")),
-        }
+        )),
+        _ => visits.extend([
+            (
+                "revoked",
+                "revoked",
+                shown("revoked", ours, &client_leaf(REVOKED))?,
+            ),
+            ("another protocol", "no_protocol", Visit::Offers(b"spdy/3")),
+        ]),
     }
-    let since = Instant::now();
-    match without_alpn(site).await {
-        Ok(()) => tally.pass("tls serves HTTP/1 without ALPN", since),
-        Err(error) => tally.fail("tls serves HTTP/1 without ALPN", &format!("  {error:#}")),
-    }
-    Ok(())
+    Ok(visits)
 }
 
-async fn refused(site: &Site, port: u16, side: &str, reason: &str, visit: &Visit) -> Result<()> {
+async fn refused(site: &Site, door: &Door, reason: &str, visit: &Visit) -> Result<()> {
+    let (member, side) = (door.member, door.side);
     let sample = format!("mainstay_tls_refused_total{{side=\"{side}\",reason=\"{reason}\"}}");
-    let before = site.metric(0, &sample).await?;
-    let closed = tokio::time::timeout(CLOSE_WAIT, knock(site, port, side, visit)).await;
+    let before = site.metric(member, &sample).await?;
+    let closed = tokio::time::timeout(CLOSE_WAIT, knock(site, door, visit)).await;
     match closed {
         Ok(Ok(true)) => {}
         Ok(Ok(false)) => bail!("it was answered"),
@@ -168,13 +153,16 @@ async fn refused(site: &Site, port: u16, side: &str, reason: &str, visit: &Visit
     }
     // The other side may see the end before it is counted here.
     let deadline = Instant::now() + CLOSE_WAIT;
-    while site.metric(0, &sample).await? <= before {
+    while site.metric(member, &sample).await? <= before {
         if Instant::now() > deadline {
-            bail!("{sample} does not count it\n{}", site.peers[0].log_tail(5));
+            bail!(
+                "{sample} does not count it\n{}",
+                site.peers[member].log_tail(5)
+            );
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let log = std::fs::read_to_string(site.peers[0].log_path())?;
+    let log = std::fs::read_to_string(site.peers[member].log_path())?;
     match log.contains(&format!("\"reason\":\"{reason}\"")) {
         true => Ok(()),
         false => bail!("no line of the log says {reason:?}"),
@@ -182,8 +170,9 @@ async fn refused(site: &Site, port: u16, side: &str, reason: &str, visit: &Visit
 }
 
 /// True if the door stayed shut.
-async fn knock(site: &Site, port: u16, side: &str, visit: &Visit) -> Result<bool> {
-    let trusted = match side {
+async fn knock(site: &Site, door: &Door, visit: &Visit) -> Result<bool> {
+    let port = door.port;
+    let trusted = match door.side {
         "peer" => site.path("members.ca"),
         _ => site.trusted(),
     };

@@ -29,6 +29,10 @@ pub struct Site {
     pub peers: Vec<Peer>,
     /// Ports of the plain listeners for metrics.
     pub metrics: Vec<u16>,
+    /// Ports of the listeners for metrics over TLS.
+    pub secure_metrics: Vec<u16>,
+    /// Where member 1 answers all that is not gRPC: its client port answers gRPC alone.
+    pub http: u16,
     /// A client that is let in.
     pub client: Pair,
     dir: TempDir,
@@ -44,6 +48,8 @@ impl Site {
             members,
             peers: Vec::new(),
             metrics: Vec::new(),
+            secure_metrics: Vec::new(),
+            http: free_port()?,
             client,
             dir,
         })
@@ -122,6 +128,7 @@ impl Site {
         for _ in 0..3 {
             ports.push((free_port()?, free_port()?));
             self.metrics.push(free_port()?);
+            self.secure_metrics.push(free_port()?);
         }
         let initial: Vec<String> = ports
             .iter()
@@ -144,10 +151,14 @@ impl Site {
                 format!("--initial-advertise-peer-urls={peer}"),
                 format!("--initial-cluster={}", initial.join(",")),
                 format!(
-                    "--listen-metrics-urls=http://127.0.0.1:{}",
-                    self.metrics[at]
+                    "--listen-metrics-urls=http://127.0.0.1:{},https://127.0.0.1:{}",
+                    self.metrics[at], self.secure_metrics[at]
                 ),
             ];
+            if at == 1 {
+                let url = format!("https://127.0.0.1:{}", self.http);
+                args.push(format!("--listen-client-http-urls={url}"));
+            }
             args.extend(flags(self.dir.path(), &name));
             self.peers
                 .push(Peer::start(binary, name, port, args, self.dir.path())?);
