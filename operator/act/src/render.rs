@@ -8,6 +8,7 @@ pub mod budget;
 pub mod certificates;
 mod meta;
 pub mod pod;
+pub mod security;
 pub mod services;
 pub mod workload;
 

@@ -1,10 +1,9 @@
 //! The pod of a member: one container, restricted as far as Pod Security goes, without a token.
 
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource,
-    HTTPGetAction, ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSecurityContext,
-    PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretVolumeSource, SecurityContext,
-    TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
+    Affinity, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
+    ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSpec, PodTemplateSpec, Probe,
+    SecretVolumeSource, TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -12,11 +11,9 @@ use mainstay_operator_api::annotation;
 use mainstay_operator_api::cluster::PullPolicy;
 
 use super::meta::merged;
-use super::{Subject, args, workload};
+use super::{Subject, args, security, workload};
 use crate::labels::{self, CLIENT_PORT, METRICS_PORT, PEER_PORT};
 
-/// `nonroot` of the images without a distribution.
-pub const USER: i64 = 65532;
 /// A member that stops hands its leadership over and closes its log first.
 const GRACE_SECONDS: i64 = 60;
 /// A member may have to replay a long log, or take in a large snapshot, before it answers.
@@ -61,19 +58,7 @@ fn pod(subject: &Subject<'_>) -> PodSpec {
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
-        security_context: Some(PodSecurityContext {
-            run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            run_as_group: Some(USER),
-            fs_group: Some(USER),
-            // A large volume is not walked through at each start.
-            fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-            seccomp_profile: Some(SeccompProfile {
-                type_: "RuntimeDefault".to_owned(),
-                localhost_profile: None,
-            }),
-            ..PodSecurityContext::default()
-        }),
+        security_context: Some(security::pod()),
         ..PodSpec::default()
     }
 }
@@ -112,16 +97,7 @@ fn container(subject: &Subject<'_>) -> Container {
         startup_probe: Some(probe("/livez", 2, STARTUP_SECONDS / 2)),
         liveness_probe: Some(probe("/livez", 10, 6)),
         readiness_probe: Some(probe("/readyz", 2, 2)),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            run_as_non_root: Some(true),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                add: None,
-            }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(security::container()),
         ..Container::default()
     }
 }

@@ -4,20 +4,18 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, Container, EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource,
-    PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, SecretVolumeSource,
-    SecurityContext, Volume, VolumeMount,
+    Container, EmptyDirVolumeSource, PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec,
+    SecretVolumeSource, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 use mainstay_operator_act::labels::{INSTANCE, MANAGED_BY, NAME, OPERATOR};
+use mainstay_operator_act::render::security;
 use mainstay_operator_api::MainstayBackup;
 use mainstay_operator_api::backup::Destination;
 
 /// Value of the label with the product's name: no Service and no budget of a cluster chooses it.
 const PRODUCT: &str = "mainstay-backup";
-/// `nonroot` of the images without a distribution.
-const USER: i64 = 65532;
 /// A job that takes longer has failed.
 const DEADLINE_SECONDS: i64 = 6 * 3600;
 /// Container whose log says what a restore has found.
@@ -73,7 +71,7 @@ pub fn take(needs: &Needs<'_>) -> Result<Job, serde_json::Error> {
             .to_vec(),
         ),
         volume_mounts: Some(vec![mount("scratch", "/scratch", false)]),
-        security_context: Some(restricted()),
+        security_context: Some(security::container()),
         ..Container::default()
     };
     let mut volumes = vec![destination(&backup.spec.destination)];
@@ -112,7 +110,7 @@ fn agent(needs: &Needs<'_>, task: &str) -> Result<Container, serde_json::Error> 
             format!("--name={}", file(needs.backup)),
         ]),
         volume_mounts: Some(vec![mount("destination", path, !volume)]),
-        security_context: Some(restricted()),
+        security_context: Some(security::container()),
         ..Container::default()
     })
 }
@@ -152,18 +150,7 @@ fn job(
                     restart_policy: Some("Never".to_owned()),
                     automount_service_account_token: Some(false),
                     enable_service_links: Some(false),
-                    security_context: Some(PodSecurityContext {
-                        run_as_non_root: Some(true),
-                        run_as_user: Some(USER),
-                        run_as_group: Some(USER),
-                        fs_group: Some(USER),
-                        fs_group_change_policy: Some("OnRootMismatch".to_owned()),
-                        seccomp_profile: Some(SeccompProfile {
-                            type_: "RuntimeDefault".to_owned(),
-                            localhost_profile: None,
-                        }),
-                        ..PodSecurityContext::default()
-                    }),
+                    security_context: Some(security::pod()),
                     ..PodSpec::default()
                 }),
             },
@@ -210,18 +197,5 @@ fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
         mount_path: path.to_owned(),
         read_only: read_only.then_some(true),
         ..VolumeMount::default()
-    }
-}
-
-fn restricted() -> SecurityContext {
-    SecurityContext {
-        allow_privilege_escalation: Some(false),
-        read_only_root_filesystem: Some(true),
-        run_as_non_root: Some(true),
-        capabilities: Some(Capabilities {
-            drop: Some(vec!["ALL".to_owned()]),
-            add: None,
-        }),
-        ..SecurityContext::default()
     }
 }
