@@ -3,7 +3,6 @@
 use kube::{Api, Client, ResourceExt};
 use mainstay_operator_api::MainstayCluster;
 use mainstay_operator_api::backup::{BackupPhase, MainstayBackup};
-use mainstay_operator_api::bootstrap::SnapshotRef;
 use mainstay_operator_plan::observed::RestoreView;
 
 pub async fn read(client: &Client, cluster: &MainstayCluster) -> RestoreView {
@@ -12,7 +11,7 @@ pub async fn read(client: &Client, cluster: &MainstayCluster) -> RestoreView {
         return RestoreView::None;
     };
     if let Some(from) = &source.from {
-        return ready(from);
+        return not_yet(&from.path);
     }
     let name = source.backup.clone().unwrap_or_default();
     let namespace = cluster.namespace().unwrap_or_default();
@@ -25,20 +24,16 @@ pub async fn read(client: &Client, cluster: &MainstayCluster) -> RestoreView {
     };
     let status = backup.status.unwrap_or_default();
     match (status.phase, status.path) {
-        (Some(BackupPhase::Complete), Some(path)) => ready(&SnapshotRef {
-            at: backup.spec.destination,
-            path,
-        }),
+        (Some(BackupPhase::Complete), Some(path)) => not_yet(&path),
         _ => missing(format!("MainstayBackup {name} is not complete")),
     }
 }
 
 /// No pod restores it yet, and a cluster that began empty instead would be the worse surprise: so it
 /// is not formed.
-fn ready(from: &SnapshotRef) -> RestoreView {
+fn not_yet(path: &str) -> RestoreView {
     RestoreView::Missing(format!(
-        "{} is there, but this version does not begin a cluster with a backup: restore it with \
-         `mainstay snapshot restore` by hand",
-        from.path
+        "{path} is there, but this version does not begin a cluster with a backup: restore it with \
+         `mainstay snapshot restore` by hand"
     ))
 }
