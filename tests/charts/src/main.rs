@@ -22,7 +22,6 @@ mod rights;
 mod samples;
 mod suite;
 mod switches;
-mod tally;
 mod tools;
 mod values;
 

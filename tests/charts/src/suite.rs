@@ -4,11 +4,11 @@ use anyhow::Result;
 
 use crate::helm::Helm;
 use crate::kubernetes::Kubernetes;
-use crate::tally::Tally;
 use crate::{
     account, alerts, chart, derived, flags, images, install, operator, refusals, rights, samples,
     switches, values,
 };
+use xtask::tally::Tally;
 
 /// True if every case passed.
 pub fn run(with_server: bool) -> Result<bool> {

@@ -22,7 +22,6 @@ pub mod operator;
 mod order;
 pub mod provisioner;
 pub mod suite;
-mod tally;
 mod tools;
 mod traces;
 mod worker;

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 
 use crate::image;
 use crate::node::{Node, Options};
-use crate::tally::Tally;
+use xtask::tally::Tally;
 
 use cluster::Cluster;
 use install::Release;

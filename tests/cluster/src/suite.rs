@@ -10,10 +10,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::node::{Node, Options, down};
-use crate::tally::Tally;
 use crate::{cgroup, image};
 use machine::Machine;
 use workload::Workload;
+use xtask::tally::Tally;
 
 /// Runs all of it with a node of its own; true if every case passed.
 pub fn run(options: &Options) -> Result<bool> {

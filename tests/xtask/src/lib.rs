@@ -9,3 +9,4 @@ pub mod interrupt;
 pub mod places;
 pub mod process;
 pub mod status;
+pub mod tally;

@@ -10,7 +10,7 @@ use super::cluster::{Cluster, LIMIT, condition};
 use super::install::Release;
 use super::load::Load;
 use super::times::Times;
-use crate::tally::Tally;
+use xtask::tally::Tally;
 
 /// What clients may notice of anything the operator does: far above what was ever measured, and
 /// below what people would call an outage. A retry covers it.
