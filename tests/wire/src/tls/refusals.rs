@@ -12,6 +12,7 @@ use crate::tally::Tally;
 
 /// How long a member may take to close a connection it refuses, its handshake timeout included.
 const CLOSE_WAIT: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(20);
 /// A ClientHello of TLS 1.1 with one cipher suite and no extension (RFC 4346, 7.4.1.2).
 const HELLO_TLS_1_1: &[u8] = &[
     0x16, 0x03, 0x01, 0x00, 0x2d, 0x01, 0x00, 0x00, 0x29, 0x03, 0x02, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
@@ -96,6 +97,11 @@ fn visits(site: &Site, door: &Door) -> Result<Vec<(&'static str, &'static str, V
         for_clients: false,
         ..leaf.clone()
     };
+    let elsewhere = Leaf {
+        names: vec!["192.0.2.1".into()],
+        ..leaf.clone()
+    };
+    let named_elsewhere = shown("elsewhere", ours, &elsewhere)?;
     let mut visits = vec![
         (
             "another CA",
@@ -121,14 +127,19 @@ fn visits(site: &Site, door: &Door) -> Result<Vec<(&'static str, &'static str, V
             Visit::Sends(b"GET /health HTTP/1.1\r\n\r\n"),
         ),
     ];
-    // The list of revoked certificates is the clients'; and members speak a protocol of their own.
+    // The list of revoked certificates is the clients', and so is the list of names; a member must
+    // come from where its certificate says. And members speak a protocol of their own.
     match door.side {
-        "peer" => visits.push((
-            "a client's certificate",
-            "unknown_authority",
-            Visit::Shows(Some(site.client.clone())),
-        )),
+        "peer" => visits.extend([
+            ("another's name", "wrong_name", named_elsewhere),
+            (
+                "a client's certificate",
+                "unknown_authority",
+                Visit::Shows(Some(site.client.clone())),
+            ),
+        ]),
         _ => visits.extend([
+            ("another's name", "not_allowed", named_elsewhere),
             (
                 "revoked",
                 "revoked",
@@ -151,21 +162,19 @@ async fn refused(site: &Site, door: &Door, reason: &str, visit: &Visit) -> Resul
         Ok(Err(error)) => return Err(error),
         Err(_) => bail!("the connection stays open"),
     }
-    // The other side may see the end before it is counted here.
+    // The other side may see the end before it is counted and told here.
+    let peer = &site.peers[member];
+    let line = format!("\"reason\":\"{reason}\"");
     let deadline = Instant::now() + CLOSE_WAIT;
-    while site.metric(member, &sample).await? <= before {
-        if Instant::now() > deadline {
-            bail!(
-                "{sample} does not count it\n{}",
-                site.peers[member].log_tail(5)
-            );
+    loop {
+        let counted = site.metric(member, &sample).await? > before;
+        let told = std::fs::read_to_string(peer.log_path())?.contains(&line);
+        match (counted, told) {
+            (true, true) => return Ok(()),
+            _ if Instant::now() < deadline => tokio::time::sleep(POLL).await,
+            (false, _) => bail!("{sample} does not count it\n{}", peer.log_tail(5)),
+            (true, false) => bail!("no line of the log says {reason:?}"),
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let log = std::fs::read_to_string(site.peers[member].log_path())?;
-    match log.contains(&format!("\"reason\":\"{reason}\"")) {
-        true => Ok(()),
-        false => bail!("no line of the log says {reason:?}"),
     }
 }
 

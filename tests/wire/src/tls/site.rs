@@ -16,6 +16,9 @@ const READY_POLL: Duration = Duration::from_millis(50);
 /// What members sign the tokens of users with: HS256 asks for 32 bytes at least.
 const TOKENS_KEY: &str = "a key of the tests alone, no secret of anybody's";
 
+/// The name that a client's certificate must hold.
+const CLIENTS_NAME: &str = "localhost";
+
 /// Serial number of the client that a rotation revokes.
 pub const REVOKED_LATER: u64 = 99;
 /// Serial number that is revoked from the start.
@@ -75,6 +78,7 @@ impl Site {
                 dir.join("clients.ca").display()
             ));
             flags.push("--client-cert-auth".into());
+            flags.push(format!("--client-cert-allowed-hostname={CLIENTS_NAME}"));
             let list = |list: &&str| format!("--client-crl-file={}", dir.join(list).display());
             flags.extend(lists.iter().map(list));
             flags
@@ -232,7 +236,7 @@ pub fn client_leaf(serial: u64) -> Leaf {
     Leaf {
         serial,
         common_name: format!("client-{serial}"),
-        names: Vec::new(),
+        names: vec![CLIENTS_NAME.into()],
         from: Validity::hours(-1),
         for_servers: false,
         ..Leaf::default()
