@@ -8,6 +8,8 @@ use mainstay_tidy::manifest::{self, Manifest};
 const ROOMS: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("transport", &[]),
+    // Whoever uses the store from outside: it knows the wire contract and nothing of the members.
+    ("client", &["proto", "transport"]),
     ("wal", &[]),
     ("mvcc", &["proto"]),
     ("lease", &["mvcc", "proto"]),

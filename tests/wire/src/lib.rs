@@ -10,6 +10,7 @@
 
 pub mod apiserver;
 pub mod auth;
+pub mod client;
 pub mod clients;
 pub mod cluster;
 pub mod coverage;

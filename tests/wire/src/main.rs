@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use mainstay_wire::options::{Options, USAGE};
 use mainstay_wire::{
-    apiserver, auth, clients, diff, etcdctl, go_client, http, json, lock, member, observe,
+    apiserver, auth, client, clients, diff, etcdctl, go_client, http, json, lock, member, observe,
     rust_client, script, snapshot, tls,
 };
 
@@ -31,6 +31,7 @@ async fn main() -> ExitCode {
         "rust-client" => rust_client::run(&options).await,
         "snapshot" => snapshot::run(&options).await,
         "tls" => tls::run(&options).await,
+        "client" => client::run(&options).await,
         "clients" => clients::run(&options).await,
         "apiserver" => apiserver::run(&options).await,
         "auth" => auth::run(&options).await,

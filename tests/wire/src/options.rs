@@ -32,7 +32,7 @@ pub struct Options {
 
 pub const USAGE: &str = "\
 usage: mainstay-wire <command> [options]
-commands: diff, script, etcdctl, http, json, lock, member, observe, go-client, rust-client, clients,
+commands: diff, script, etcdctl, http, json, lock, member, observe, go-client, rust-client, client, clients,
           snapshot, tls, auth, apiserver
   --bin PATH        server under test (default: MAINSTAY_BIN)
   --self            compare etcd with itself

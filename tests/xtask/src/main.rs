@@ -9,6 +9,7 @@ mod chaos;
 mod charts;
 mod clients;
 mod crds;
+mod demo;
 mod image;
 mod node;
 mod peers;
@@ -33,6 +34,11 @@ const CHORES: &[Chore] = &[
         name: "up",
         about: "start a cluster on loopback and keep it until Ctrl-C [--members N] [--reset] [--port P]",
         run: up::run,
+    },
+    Chore {
+        name: "demo",
+        about: "a fleet of processes kept by a controller that watches keys [--workers N]",
+        run: demo::run,
     },
     Chore {
         name: "test",

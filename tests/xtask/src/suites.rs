@@ -121,6 +121,10 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("rust-client", 3)
     },
     Suite {
+        steps: &[wire(&["client"])],
+        ..beside_peers("client", 7)
+    },
+    Suite {
         steps: &[wire(&["clients", "--plain"]), wire(&["clients"])],
         needs_clients: true,
         ..beside_peers("clients", 5)
