@@ -4,7 +4,7 @@ use mainstay_operator_api::condition::Reason;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{what}: {}", words(.source))]
+    #[error("{what}: {}{}", words(.source), advice(what))]
     Api {
         what: String,
         source: Box<kube::Error>,
@@ -70,6 +70,14 @@ fn words(error: &kube::Error) -> String {
     }
 }
 
+/// What helps, where the API server does not say so.
+fn advice(what: &str) -> &'static str {
+    match what.starts_with(crate::step::GROWING) {
+        true => "; set allowVolumeExpansion on its storage class, if that can grow volumes",
+        false => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
@@ -87,7 +95,8 @@ mod tests {
         assert_eq!(growing.reason(), Reason::GrowthRefused);
         assert_eq!(
             growing.to_string(),
-            "growing volume data-a-0: volumes do not grow"
+            "growing volume data-a-0: volumes do not grow; set allowVolumeExpansion on its storage \
+             class, if that can grow volumes"
         );
         assert_eq!(refused("Service a", 403).reason(), Reason::ApplyFailed);
         let missing = Error::SecretMissing("x".to_owned());

@@ -7,6 +7,7 @@ use kube::Client;
 use mainstay_operator_api::tls::TlsSource;
 use mainstay_operator_plan::disruption;
 use mainstay_operator_plan::observed::Observed;
+use mainstay_operator_plan::record::Record;
 use mainstay_operator_plan::step::Part;
 use serde_json::Value;
 
@@ -47,12 +48,17 @@ pub fn min_available(observed: &Observed) -> Option<u32> {
 pub fn shape(subject: &Subject<'_>, observed: &Observed, live: Option<&StatefulSet>) -> Shape {
     let spec = live.and_then(|live| live.spec.as_ref());
     let replicas = spec.and_then(|spec| u32::try_from(spec.replicas?).ok());
-    let pods = observed.record.as_ref().map(|kept| kept.record.pods());
+    let record = observed.record.as_ref().map(|kept| &kept.record);
+    let pods = record.map(Record::pods);
+    // What is no reference of ours brings nothing, and the member says that its snapshot is missing.
+    let restore = record.and_then(Record::restoring);
+    let restore = restore.and_then(|text| serde_json::from_str(text).ok());
     Shape {
         replicas: replicas.or(pods).unwrap_or(0),
         storage: live
             .and_then(requested)
             .unwrap_or_else(|| subject.spec.storage.size.clone()),
+        restore,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod args;
 pub mod budget;
 pub mod certificates;
 mod meta;
+pub mod place;
 pub mod pod;
 pub mod security;
 pub mod services;
@@ -27,6 +28,9 @@ pub struct Settings {
     pub repository: String,
     /// Of DNS inside of Kubernetes.
     pub domain: String,
+    /// The operator's own image, which brings backups to and from their stores; without it there are
+    /// none.
+    pub operator_image: Option<String>,
 }
 
 impl Default for Settings {
@@ -34,6 +38,7 @@ impl Default for Settings {
         Settings {
             repository: "ghcr.io/mainstay/mainstay".to_owned(),
             domain: "cluster.local".to_owned(),
+            operator_image: None,
         }
     }
 }

@@ -66,6 +66,7 @@ impl Actor<'_> {
             Step::Compact { revision } => self.compact(*revision).await,
             Step::Disarm { id } => self.disarm(*id).await,
             Step::EnableAuth => self.enable_auth().await,
+            Step::SetRootPassword => self.set_root_password().await,
         }
     }
 
@@ -97,6 +98,7 @@ pub fn kind(step: &Step) -> &'static str {
         Step::Compact { .. } => "Compact",
         Step::Disarm { .. } => "Disarm",
         Step::EnableAuth => "EnableAuth",
+        Step::SetRootPassword => "SetRootPassword",
         Step::DeleteWorkload { .. } => "DeleteWorkload",
         Step::RemoveFinalizer => "RemoveFinalizer",
     }

@@ -9,7 +9,7 @@ mod names;
 mod wishes;
 
 pub use bundle::{Known, bundle, known};
-pub use issue::{Pair, Purpose, Request, SKEW, authority, leaf};
+pub use issue::{Pair, Purpose, Request, authority, leaf};
 pub use names::Place;
 pub use wishes::{ROOT, ca_secret, leaf_secret, request};
 

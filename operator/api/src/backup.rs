@@ -83,7 +83,7 @@ pub struct S3Destination {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub prefix: Option<String>,
-    /// URL of the store, if it is not Amazon's.
+    /// URL of the store, if it is not Amazon's. The bucket is asked for in the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 8, max = 512), regex(pattern = "^https?://"))]
     pub endpoint: Option<String>,
@@ -191,7 +191,7 @@ pub struct MainstayBackupScheduleSpec {
     #[serde(default = "default_keep")]
     #[schemars(range(min = 1, max = 1000))]
     pub keep: u32,
-    /// Whether no further backups are begun.
+    /// Whether no further backups are begun. One of those that were due meanwhile is made when this ends.
     #[serde(default)]
     pub suspended: bool,
 }

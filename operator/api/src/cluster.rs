@@ -153,9 +153,23 @@ pub enum PullPolicy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthSpec {
-    /// Secret of the same namespace whose key `password` is the password of the user `root`.
+    /// Secret of the same namespace whose key `password` is the password of the user `root`. If it
+    /// changes, so does the password.
     #[schemars(length(min = 1, max = 253))]
     pub root_secret: String,
+}
+
+impl AuthSpec {
+    /// The key of the Secret.
+    pub const PASSWORD: &str = "password";
+
+    /// The password by the bytes of its key; none if it is empty or no text. The line end that an
+    /// editor leaves is not part of it.
+    pub fn password(bytes: &[u8]) -> Option<&str> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let text = text.trim_end_matches('\n');
+        (!text.is_empty()).then_some(text)
+    }
 }
 
 /// Labels and annotations for the pods.

@@ -146,6 +146,8 @@ reasons! {
     PodsRefused,
     /// The backup to restore from is missing or not complete.
     BackupMissing,
+    /// The backup cannot be brought to the first member, or not be restored there.
+    RestoreFailed,
     /// An object could not be written.
     ApplyFailed,
     /// Certificates are valid and loaded.

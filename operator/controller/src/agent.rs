@@ -5,10 +5,11 @@ mod backup;
 mod destination;
 mod erase;
 mod fetch;
+mod s3;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 
 pub use backup::Outcome;
@@ -30,14 +31,17 @@ pub struct Store {
     /// The resource's `destination` as JSON.
     #[arg(long)]
     destination: String,
-    /// Where the volume of the destination is mounted.
+    /// Where the volume of the destination is mounted, if it is one.
     #[arg(long, default_value = "/backup")]
     volume: PathBuf,
+    /// Where the Secret with the store's credentials is mounted, if it is no volume.
+    #[arg(long, default_value = "/credentials")]
+    credentials: PathBuf,
 }
 
 impl Store {
     fn open(&self) -> Result<Destination> {
-        Destination::open(&self.destination, &self.volume)
+        Destination::open(&self.destination, &self.volume, &self.credentials)
     }
 }
 
@@ -45,6 +49,20 @@ pub async fn run(task: Task) -> Result<()> {
     match task {
         Task::Backup(arguments) => backup::run(&arguments).await,
         Task::Fetch(arguments) => fetch::run(&arguments).await,
-        Task::Erase(arguments) => erase::run(&arguments),
+        Task::Erase(arguments) => erase::run(&arguments).await,
     }
+}
+
+/// Hands words to the operator by way of the kubelet.
+fn hand_over(outcome: &Path, text: &str) {
+    if let Err(error) = std::fs::write(outcome, text) {
+        tracing::warn!(%error, "the outcome could not be handed over");
+    }
+}
+
+/// The text of a file without the line end that editors put there.
+fn text(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.trim_end_matches('\n').to_owned())
 }

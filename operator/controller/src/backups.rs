@@ -1,24 +1,29 @@
-//! The controller of `MainstayBackup`.
+//! The controllers of `MainstayBackup` and `MainstayBackupSchedule`.
 
 mod job;
 mod outcome;
+mod schedule;
 mod single;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
-use mainstay_operator_api::MainstayBackup;
+use mainstay_operator_api::{MainstayBackup, MainstayBackupSchedule};
+use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::metrics::Object;
 
-const KIND: &str = "MainstayBackup";
+/// On backups that a schedule has made: its name.
+pub const SCHEDULE: &str = "mainstay.dev/schedule";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -32,6 +37,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether an object is refused because its namespace is being deleted.
+    fn is_ending(&self) -> bool {
+        let Error::Api { source, .. } = self else {
+            return false;
+        };
+        matches!(&**source, kube::Error::Api(status)
+            if status.code == 403 && status.message.contains("being terminated"))
+    }
+
     fn api(what: &'static str) -> impl FnOnce(kube::Error) -> Error {
         move |source| Error::Api {
             what,
@@ -40,24 +54,35 @@ impl Error {
     }
 }
 
-/// Runs until `stop` resolves.
+/// Runs both until `stop` resolves.
 pub async fn run(
     context: Arc<Context>,
     namespace: Option<String>,
     concurrency: u16,
-    stop: impl Future<Output = ()> + Send + Sync + 'static,
+    stop: impl Future<Output = ()> + Clone + Send + Sync + 'static,
 ) {
     let scope = namespace.as_deref();
-    let settings = Config::default().concurrency(concurrency);
+    let settings = || Config::default().concurrency(concurrency);
     let all = watcher::Config::default;
     let api = context.api::<DeserializeGuard<MainstayBackup>>(scope);
-    Controller::new(api, all())
-        .with_config(settings)
+    let backups = Controller::new(api, all())
+        .with_config(settings())
         .owns(context.api::<Job>(scope), all().labels(&job::selector()))
-        .graceful_shutdown_on(stop)
+        .graceful_shutdown_on(stop.clone())
         .run(backup, failed, context.clone())
-        .for_each(|_| async {})
-        .await;
+        .for_each(|_| async {});
+    let api = context.api::<DeserializeGuard<MainstayBackupSchedule>>(scope);
+    let of_schedule = |backup: DeserializeGuard<MainstayBackup>| {
+        let name = backup.meta().labels.as_ref()?.get(SCHEDULE)?.clone();
+        Some(ObjectRef::new(&name).within(backup.meta().namespace.as_deref()?))
+    };
+    let schedules = Controller::new(api, all())
+        .with_config(settings())
+        .watches(context.api(scope), all().labels(SCHEDULE), of_schedule)
+        .graceful_shutdown_on(stop)
+        .run(schedule, failed, context.clone())
+        .for_each(|_| async {});
+    tokio::join!(backups, schedules);
 }
 
 async fn backup(
@@ -69,7 +94,19 @@ async fn backup(
     };
     let started = Instant::now();
     let outcome = single::pass(&context, &named).await;
-    end(&context, KIND, named, started, outcome)
+    end(&context, "MainstayBackup", named, started, outcome)
+}
+
+async fn schedule(
+    object: Arc<DeserializeGuard<MainstayBackupSchedule>>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let Some(named) = begin(&object, &context) else {
+        return Ok(Action::await_change());
+    };
+    let started = Instant::now();
+    let outcome = schedule::pass(&context, &named).await;
+    end(&context, "MainstayBackupSchedule", named, started, outcome)
 }
 
 /// `None` if nothing may or can be done about it.
@@ -108,16 +145,19 @@ fn end(
     Ok(after.map_or_else(Action::await_change, Action::requeue))
 }
 
-fn failed(
-    object: Arc<DeserializeGuard<MainstayBackup>>,
-    error: &Error,
-    context: Arc<Context>,
-) -> Action {
+fn failed<K>(object: Arc<DeserializeGuard<K>>, error: &Error, context: Arc<Context>) -> Action
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
+{
     let meta = object.meta();
     let named = Object {
         namespace: meta.namespace.clone().unwrap_or_default(),
         name: meta.name.clone().unwrap_or_default(),
     };
-    tracing::warn!(backup = named.name, namespace = named.namespace, %error, "a pass failed");
-    Action::requeue(context.failures.failed((KIND, named)))
+    let kind = match K::kind(&()).as_ref() {
+        "MainstayBackup" => "MainstayBackup",
+        _ => "MainstayBackupSchedule",
+    };
+    tracing::warn!(kind, object = named.name, namespace = named.namespace, %error, "a pass failed");
+    Action::requeue(context.failures.failed((kind, named)))
 }

@@ -20,8 +20,6 @@ use crate::metrics::{Metrics, Object};
 pub struct Context {
     pub client: Client,
     pub settings: Settings,
-    /// For jobs; without it backups wait.
-    pub operator_image: Option<String>,
     pub leadership: Leadership,
     pub ledger: Ledger,
     pub metrics: Arc<Metrics>,
@@ -39,7 +37,6 @@ impl Context {
     pub fn new(
         client: Client,
         settings: Settings,
-        operator_image: Option<String>,
         leadership: Leadership,
         metrics: Arc<Metrics>,
         identity: String,
@@ -52,7 +49,6 @@ impl Context {
             recorder: Recorder::new(client.clone(), reporter),
             client,
             settings,
-            operator_image,
             leadership,
             ledger: Ledger::default(),
             metrics,

@@ -10,7 +10,7 @@ use mainstay_operator_act::{Actor, parts, step, tls};
 use mainstay_operator_api::MainstayCluster;
 use mainstay_operator_api::tls::TlsSource;
 use mainstay_operator_observe::{Seen, Source, observe};
-use mainstay_operator_plan::observed::{Leaf, MemberView, Observed, Plane, Problem};
+use mainstay_operator_plan::observed::{Leaf, MemberView, Observed, Plane, Problem, RestoreView};
 use mainstay_operator_plan::step::{Plan, Step};
 
 use crate::context::Context;
@@ -112,14 +112,16 @@ async fn look(
         leaves: &leaves,
         authorities: &authorities,
         names: &names,
-        skew: match subject.spec.tls.source {
-            TlsSource::Operator => tls::SKEW.unsigned_abs(),
-            TlsSource::CertManager | TlsSource::Secrets => Duration::ZERO,
-        },
         client_port: mainstay_operator_act::labels::CLIENT_PORT,
         probe_port: labels::METRICS_PORT,
     };
     let mut seen = observe(&source).await?;
+    if let RestoreView::Ready(_) = seen.observed.restore
+        && subject.settings.operator_image.is_none()
+    {
+        let reason = "the operator was started without --operator-image, which brings backups";
+        seen.observed.restore = RestoreView::Missing(reason.to_owned());
+    }
     let live = parts::Live {
         workload: seen.objects.workload.as_ref(),
         budget: seen.objects.budget.as_ref(),

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, pin_mut};
 use k8s_openapi::api::core::v1::Pod;
@@ -26,9 +26,12 @@ use crate::labels;
 
 /// The field manager of the label; it owns nothing else.
 const MANAGER: &str = "mainstay-operator-roles";
-/// Before a stream that ended is opened again.
+/// Before a stream that ended is opened again, or a patch that failed is tried again.
 const AGAIN: Duration = Duration::from_millis(250);
-const AGAIN_MAX: Duration = Duration::from_secs(2);
+/// The same for a member that has been silent for longer than one takes to start: it may lead the
+/// moment it is back, so it is not waited for much longer.
+const RARELY: Duration = Duration::from_secs(2);
+const STARTING: Duration = Duration::from_secs(60);
 
 /// Who is watched.
 #[derive(Clone)]
@@ -128,21 +131,22 @@ impl Drop for Shared {
 /// Keeps one pod's label, for as long as the pod runs.
 async fn follow(client: Client, pod: Watched, mut shown: Option<String>) {
     let api: Api<Pod> = Api::namespaced(client, &pod.namespace);
-    let mut pause = AGAIN;
+    let mut silent = Instant::now();
     loop {
         let ended = match roles::watch(pod.socket).await {
             Ok(stream) => {
-                pause = AGAIN;
                 let stream = stream.boxed();
-                changes(&api, &pod, stream, &mut shown).await
+                let ended = changes(&api, &pod, stream, &mut shown).await;
+                silent = Instant::now();
+                ended
             }
             Err(error) => error.to_string(),
         };
         tracing::debug!(pod = pod.name, reason = ended, "the stream of roles ended");
         // A member that says nothing plays no part.
         show(&api, &pod, None, &mut shown).await;
-        sleep(pause).await;
-        pause = pause.saturating_mul(2).min(AGAIN_MAX);
+        let is_starting = silent.elapsed() < STARTING;
+        sleep(if is_starting { AGAIN } else { RARELY }).await;
     }
 }
 
@@ -155,8 +159,10 @@ async fn changes(
 ) -> String {
     let mut highest = pod.highest.subscribe();
     let mut last: Option<Part> = None;
+    let mut is_true = true;
     loop {
         tokio::select! {
+            () = sleep(AGAIN), if !is_true => {}
             line = stream.next() => match line {
                 Some(Ok(part)) => last = Some(part),
                 Some(Err(error)) => return error.to_string(),
@@ -175,7 +181,7 @@ async fn changes(
             });
         }
         let term = *highest.borrow_and_update();
-        show(api, pod, role(part, term), shown).await;
+        is_true = show(api, pod, role(part, term), shown).await;
     }
 }
 
@@ -187,11 +193,15 @@ fn role(part: &Part, highest: u64) -> Option<&'static str> {
     }
 }
 
-/// Patches the label unless it is so already. A failure is tried again with the next line, which
-/// comes within ten seconds.
-async fn show(api: &Api<Pod>, pod: &Watched, role: Option<&str>, shown: &mut Option<String>) {
+/// Patches the label unless it is so already; false if it could not.
+async fn show(
+    api: &Api<Pod>,
+    pod: &Watched,
+    role: Option<&str>,
+    shown: &mut Option<String>,
+) -> bool {
     if shown.as_deref() == role {
-        return;
+        return true;
     }
     // With the uid a pod of the same name that came since is left alone.
     let patch = json!({"metadata": {"uid": pod.uid, "labels": {labels::ROLE: role}}});
@@ -206,6 +216,7 @@ async fn show(api: &Api<Pod>, pod: &Watched, role: Option<&str>, shown: &mut Opt
         Ok(_) => *shown = role.map(str::to_owned),
         Err(error) => tracing::debug!(pod = pod.name, %error, "the role could not be shown"),
     }
+    shown.as_deref() == role
 }
 
 #[cfg(test)]

@@ -91,7 +91,6 @@ async fn lead(
     let context = Arc::new(Context::new(
         client,
         settings(options),
-        options.operator_image.clone(),
         leadership.clone(),
         state.metrics.clone(),
         identity,
@@ -111,7 +110,7 @@ async fn lead(
             context.clone(),
             scope.clone(),
             concurrency,
-            until(stopping.clone()),
+            until(stopping.clone()).shared(),
         ));
         let (roles, pods) = (roles.clone(), context.api(scope.as_deref()));
         let stopping = stopping.clone();
@@ -159,6 +158,7 @@ fn settings(options: &Run) -> Settings {
     Settings {
         repository: options.server_repository.clone(),
         domain: domain.unwrap_or_else(|| Settings::default().domain),
+        operator_image: options.operator_image.clone(),
     }
 }
 

@@ -10,10 +10,10 @@ use mainstay_proto::etcdserverpb::kv_client::KvClient;
 use mainstay_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use mainstay_proto::etcdserverpb::{
     AlarmMember, AlarmRequest, AlarmType, AuthEnableRequest, AuthRoleAddRequest, AuthStatusRequest,
-    AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserGrantRoleRequest, CompactionRequest,
-    DefragmentRequest, Member as Listed, MemberAddRequest, MemberListRequest, MemberListResponse,
-    MemberPromoteRequest, MemberRemoveRequest, MoveLeaderRequest, SnapshotRequest,
-    SnapshotResponse, StatusRequest, StatusResponse,
+    AuthUserAddRequest, AuthUserChangePasswordRequest, AuthUserGrantRoleRequest,
+    AuthenticateRequest, CompactionRequest, DefragmentRequest, Member as Listed, MemberAddRequest,
+    MemberListRequest, MemberListResponse, MemberPromoteRequest, MemberRemoveRequest,
+    MoveLeaderRequest, SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
 };
 use tonic::transport::Channel;
 use tonic::{Response, Status, Streaming};
@@ -28,8 +28,14 @@ const AGREE: Duration = Duration::from_secs(10);
 /// Rewriting files, where the member is etcd's own; a Mainstay member answers at once.
 const REWRITE: Duration = Duration::from_secs(120);
 
+/// What a member says of a name and a password that do not belong together.
+const WRONG_PASSWORD: &str = "invalid user ID or password";
+
 /// What a member says of a learner that has not caught up.
 pub const NOT_IN_SYNC: &str = "which is in sync with leader";
+
+/// What it says while members have not been connected for long enough to be changed.
+pub const UNSETTLED: &str = "unhealthy cluster";
 
 /// One member, connected.
 #[derive(Clone, Debug)]
@@ -183,13 +189,7 @@ impl Member {
         };
         let added = self.ask("UserAdd", AGREE, client.user_add(user)).await;
         if or_done(added.map(drop), "user name already exists")? {
-            let change = AuthUserChangePasswordRequest {
-                name: name(),
-                password: password.to_owned(),
-                ..AuthUserChangePasswordRequest::default()
-            };
-            let call = client.user_change_password(change);
-            self.ask("UserChangePassword", AGREE, call).await?;
+            self.set_root_password(password).await?;
         }
         let role = client.role_add(AuthRoleAddRequest { name: name() });
         let added = self.ask("RoleAdd", AGREE, role).await;
@@ -202,6 +202,33 @@ impl Member {
         self.ask("UserGrantRole", AGREE, call).await?;
         let call = client.auth_enable(AuthEnableRequest::default());
         self.ask("AuthEnable", AGREE, call).await.map(drop)
+    }
+
+    /// Whether this is the password of `root`.
+    pub async fn is_root_password(&self, password: &str) -> Result<bool, Error> {
+        let request = AuthenticateRequest {
+            name: "root".to_owned(),
+            password: password.to_owned(),
+        };
+        let mut client = AuthClient::new(self.channel.clone());
+        let call = client.authenticate(request);
+        match self.ask("Authenticate", AGREE, call).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.says(WRONG_PASSWORD) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whoever has logged in as `root` must do so again.
+    pub async fn set_root_password(&self, password: &str) -> Result<(), Error> {
+        let change = AuthUserChangePasswordRequest {
+            name: "root".to_owned(),
+            password: password.to_owned(),
+            ..AuthUserChangePasswordRequest::default()
+        };
+        let mut client = AuthClient::new(self.channel.clone());
+        let call = client.user_change_password(change);
+        self.ask("UserChangePassword", AGREE, call).await.map(drop)
     }
 
     async fn ask<T>(

@@ -10,7 +10,7 @@ pub mod loaded;
 pub mod plain;
 pub mod roles;
 
-pub use calls::{Member, NOT_IN_SYNC};
+pub use calls::{Member, NOT_IN_SYNC, UNSETTLED};
 pub use connect::{Address, Credentials};
 pub use error::Error;
 pub use mainstay_proto::etcdserverpb as pb;

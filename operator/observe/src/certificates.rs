@@ -1,7 +1,7 @@
 //! Authorities and certificates in Secrets, and those that members have loaded.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -16,6 +16,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::members::Answer;
 use crate::objects::Objects;
+use crate::problems;
 use crate::view::Source;
 
 pub fn read(source: &Source<'_>, objects: &Objects, answers: &BTreeMap<u32, Answer>) -> TlsView {
@@ -27,7 +28,7 @@ pub fn read(source: &Source<'_>, objects: &Objects, answers: &BTreeMap<u32, Answ
     let leaves = source.leaves.iter().filter_map(|(leaf, name)| {
         let none = Vec::new();
         let names = source.names.get(leaf).unwrap_or(&none);
-        let found = certificate(source, secret(name)?, names)?;
+        let found = certificate(secret(name)?, names)?;
         Some((*leaf, found))
     });
     let loaded = answers.iter().filter_map(|(ordinal, answer)| {
@@ -39,6 +40,7 @@ pub fn read(source: &Source<'_>, objects: &Objects, answers: &BTreeMap<u32, Answ
         (!planes.is_empty()).then_some((*ordinal, planes))
     });
     TlsView {
+        lacks: problems::certificates(source, objects).into_iter().next(),
         cas: cas.collect(),
         leaves: leaves.collect(),
         loaded: loaded.collect(),
@@ -62,7 +64,7 @@ fn authority(secret: &Secret) -> Option<Authority> {
     })
 }
 
-fn certificate(source: &Source<'_>, secret: &Secret, names: &[String]) -> Option<Certificate> {
+fn certificate(secret: &Secret, names: &[String]) -> Option<Certificate> {
     let der = ders(secret, "tls.crt").into_iter().next()?;
     let read = Read::read(&der)?;
     let trusted = ders(secret, "ca.crt");
@@ -70,7 +72,6 @@ fn certificate(source: &Source<'_>, secret: &Secret, names: &[String]) -> Option
     has.extend(read.addresses.iter().map(ToString::to_string));
     Some(Certificate {
         issuer: issuer(&der, &trusted).unwrap_or_default(),
-        issued_at: issued_at(&der, source.skew).unwrap_or_default(),
         not_after: timestamp(read.not_after),
         bundle: fingerprints(&trusted),
         lacks_names: names.iter().any(|name| !has.contains(name)),
@@ -87,12 +88,6 @@ fn issuer(der: &CertificateDer<'_>, trusted: &[CertificateDer<'_>]) -> Option<St
         })
     })?;
     Some(Read::read(signer)?.fingerprint)
-}
-
-fn issued_at(der: &CertificateDer<'_>, skew: Duration) -> Option<Timestamp> {
-    let (_, leaf) = X509Certificate::from_der(der).ok()?;
-    let begin = Timestamp::from_second(leaf.validity().not_before.timestamp()).ok()?;
-    begin.checked_add(skew).ok()
 }
 
 fn loaded(rows: &BTreeSet<Row>, plane: Plane) -> Option<Loaded> {

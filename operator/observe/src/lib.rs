@@ -4,7 +4,8 @@
 //! (`objects.rs`), then the members that run in them (`members.rs`), then each part of the picture.
 
 mod certificates;
-pub mod members;
+pub mod login;
+mod members;
 pub mod objects;
 mod pods;
 mod problems;

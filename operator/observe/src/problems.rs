@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Secret};
+use k8s_openapi::api::core::v1::{Event, PersistentVolumeClaim, Pod as ApiPod, Secret};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
+use mainstay_operator_api::cluster::AuthSpec;
 use mainstay_operator_api::condition::Reason;
 use mainstay_operator_api::tls::TlsSource;
 use mainstay_operator_plan::observed::{Pod, Problem};
+use mainstay_operator_plan::record;
 
 use crate::objects::Objects;
 use crate::view::Source;
@@ -36,42 +38,43 @@ pub async fn find(
     for (ordinal, pod) in pods {
         problems.extend(waiting(source, *ordinal, pod, objects));
     }
+    problems.extend(objects.pods.values().find_map(unbrought));
     problems.extend(refused(source, objects).await);
     problems
 }
 
 fn secrets(source: &Source<'_>, objects: &Objects) -> Vec<Problem> {
-    let spec = &source.cluster.spec;
-    let mut problems = Vec::new();
-    let mut need = |name: &String, keys: &[&str]| {
-        let found = objects.secrets.get(name);
-        let lacking: Vec<_> = keys
-            .iter()
-            .filter(|key| !holds(found, key))
-            .copied()
-            .collect();
-        let message = match found {
-            None => format!(
-                "the Secret {name} is missing: create it with {}",
-                keys.join(", ")
-            ),
-            Some(_) if lacking.is_empty() => return,
-            Some(_) => format!("the Secret {name} lacks {}: add it", lacking.join(", ")),
-        };
-        problems.push(Problem {
-            reason: Reason::SecretMissing,
-            message,
-        });
-    };
-    if spec.tls.source != TlsSource::Operator {
-        for name in source.leaves.values() {
-            need(name, &["tls.crt", "tls.key", "ca.crt"]);
-        }
+    let auth = source.cluster.spec.auth.iter();
+    let password =
+        auth.filter_map(|auth| lacking(objects, &auth.root_secret, &[AuthSpec::PASSWORD]));
+    let all = certificates(source, objects).into_iter().chain(password);
+    all.map(|message| Problem {
+        reason: Reason::SecretMissing,
+        message,
+    })
+    .collect()
+}
+
+/// What Secrets with certificates lack, where somebody else fills them.
+pub fn certificates(source: &Source<'_>, objects: &Objects) -> Vec<String> {
+    if source.cluster.spec.tls.source == TlsSource::Operator {
+        return Vec::new();
     }
-    if let Some(auth) = &spec.auth {
-        need(&auth.root_secret, &["password"]);
-    }
-    problems
+    let names = source.leaves.values();
+    names
+        .filter_map(|name| lacking(objects, name, &["tls.crt", "tls.key", "ca.crt"]))
+        .collect()
+}
+
+fn lacking(objects: &Objects, name: &str, keys: &[&str]) -> Option<String> {
+    let found = objects.secrets.get(name);
+    let missing = keys.iter().filter(|key| !holds(found, key));
+    let missing: Vec<&str> = missing.copied().collect();
+    let missing = (!missing.is_empty()).then(|| missing.join(", "))?;
+    Some(match found {
+        None => format!("the Secret {name} is missing: create it with {missing}"),
+        Some(_) => format!("the Secret {name} lacks {missing}: add it"),
+    })
 }
 
 fn holds(secret: Option<&Secret>, key: &str) -> bool {
@@ -174,6 +177,26 @@ fn waiting(source: &Source<'_>, ordinal: u32, pod: &Pod, objects: &Objects) -> O
     None
 }
 
+/// The container that brings a snapshot to the first member has failed, or is about to try again.
+fn unbrought(pod: &ApiPod) -> Option<Problem> {
+    let status = pod.status.as_ref()?;
+    let mut before = status.init_container_statuses.iter().flatten();
+    let brings = before.find(|known| known.name == record::RESTORE && !known.ready)?;
+    let states = [&brings.state, &brings.last_state];
+    let mut states = states.into_iter().flatten();
+    let ended = states.find_map(|state| state.terminated.as_ref())?;
+    let words = ended.message.as_deref().or(ended.reason.as_deref());
+    let words = words.unwrap_or("it gives no reason").trim();
+    (ended.exit_code != 0).then(|| Problem {
+        reason: Reason::RestoreFailed,
+        message: format!(
+            "pod {} cannot be brought its snapshot: {words}. It is tried again by itself, at the \
+             latest five minutes after the last time; or delete the cluster and name another backup",
+            pod.name_any()
+        ),
+    })
+}
+
 /// A StatefulSet that may not make its pods says so by events alone.
 async fn refused(source: &Source<'_>, objects: &Objects) -> Option<Problem> {
     let set = objects.workload.as_ref()?;
@@ -202,4 +225,36 @@ async fn refused(source: &Source<'_>, objects: &Objects) -> Option<Problem> {
             last.message.unwrap_or_default()
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(state: serde_json::Value, last: serde_json::Value) -> ApiPod {
+        serde_json::from_value(json!({
+            "metadata": {"name": "db-0"},
+            "status": {"initContainerStatuses": [{
+                "name": "restore", "image": "i", "imageID": "", "ready": false, "restartCount": 1,
+                "state": state, "lastState": last,
+            }]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_snapshot_that_is_not_brought_is_told_with_its_reason() {
+        let failed = json!({"terminated": {"exitCode": 1, "message": "no such file\n"}});
+        let waits = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        for pod in [pod(failed.clone(), json!({})), pod(waits, failed)] {
+            let problem = unbrought(&pod).unwrap();
+            assert_eq!(problem.reason, Reason::RestoreFailed);
+            let begin = "pod db-0 cannot be brought its snapshot: no such file. ";
+            assert!(problem.message.starts_with(begin), "{}", problem.message);
+        }
+        let runs = pod(json!({"running": {}}), json!({}));
+        assert_eq!(unbrought(&runs), None);
+    }
 }

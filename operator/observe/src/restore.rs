@@ -1,39 +1,105 @@
-//! The backup that a new cluster is to begin with.
+//! The backup that a new cluster is to begin with, and whether all that it takes is there.
 
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::{Api, Client, ResourceExt};
 use mainstay_operator_api::MainstayCluster;
-use mainstay_operator_api::backup::{BackupPhase, MainstayBackup};
+use mainstay_operator_api::backup::{BackupPhase, Destination, MainstayBackup};
+use mainstay_operator_api::bootstrap::{RestoreSource, SnapshotRef};
 use mainstay_operator_plan::observed::RestoreView;
 
+/// What opens a bucket.
+const KEYS: [&str; 2] = ["accessKeyID", "secretAccessKey"];
+
+/// Of use only until the cluster's first record is written.
 pub async fn read(client: &Client, cluster: &MainstayCluster) -> RestoreView {
     let bootstrap = cluster.spec.bootstrap.as_ref();
     let Some(source) = bootstrap.and_then(|bootstrap| bootstrap.restore_from.as_ref()) else {
         return RestoreView::None;
     };
-    if let Some(from) = &source.from {
-        return not_yet(&from.path);
-    }
-    let name = source.backup.clone().unwrap_or_default();
     let namespace = cluster.namespace().unwrap_or_default();
-    let api: Api<MainstayBackup> = Api::namespaced(client.clone(), &namespace);
-    let missing = |reason: String| RestoreView::Missing(reason);
-    let backup = match api.get_opt(&name).await {
-        Ok(Some(backup)) => backup,
-        Ok(None) => return missing(format!("there is no MainstayBackup {name}")),
-        Err(error) => return missing(format!("MainstayBackup {name} cannot be read: {error}")),
-    };
-    let status = backup.status.unwrap_or_default();
-    match (status.phase, status.path) {
-        (Some(BackupPhase::Complete), Some(path)) => not_yet(&path),
-        _ => missing(format!("MainstayBackup {name} is not complete")),
+    match find(client, &namespace, source).await {
+        Ok(text) => RestoreView::Ready(text),
+        Err(reason) => RestoreView::Missing(reason),
     }
 }
 
-/// No pod restores it yet, and a cluster that began empty instead would be the worse surprise: so it
-/// is not formed.
-fn not_yet(path: &str) -> RestoreView {
-    RestoreView::Missing(format!(
-        "{path} is there, but this version does not begin a cluster with a backup: restore it with \
-         `mainstay snapshot restore` by hand"
-    ))
+/// The snapshot as JSON; the error says what is missing and what to do.
+async fn find(client: &Client, namespace: &str, source: &RestoreSource) -> Result<String, String> {
+    let snapshot = match &source.from {
+        Some(from) => from.clone(),
+        None => {
+            named(
+                client,
+                namespace,
+                source.backup.as_deref().unwrap_or_default(),
+            )
+            .await?
+        }
+    };
+    reachable(client, namespace, &snapshot.at).await?;
+    serde_json::to_string(&snapshot).map_err(|error| error.to_string())
+}
+
+async fn named(client: &Client, namespace: &str, name: &str) -> Result<SnapshotRef, String> {
+    let api: Api<MainstayBackup> = Api::namespaced(client.clone(), namespace);
+    let backup = match api.get_opt(name).await {
+        Ok(Some(backup)) => backup,
+        Ok(None) => return Err(format!("there is no MainstayBackup {name}: create it")),
+        Err(error) => return Err(format!("MainstayBackup {name} cannot be read: {error}")),
+    };
+    let status = backup.status.unwrap_or_default();
+    match (status.phase, status.path) {
+        (Some(BackupPhase::Complete), Some(path)) => Ok(SnapshotRef {
+            at: backup.spec.destination,
+            path,
+        }),
+        (Some(BackupPhase::Failed), _) => Err(format!(
+            "MainstayBackup {name} has failed and holds nothing: make the cluster anew from another"
+        )),
+        _ => Err(format!("MainstayBackup {name} is not complete yet")),
+    }
+}
+
+/// A pod that mounts what is not there would wait without a word.
+async fn reachable(client: &Client, namespace: &str, at: &Destination) -> Result<(), String> {
+    if let Some(volume) = &at.volume {
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), namespace);
+        let name = &volume.claim_name;
+        return match api.get_metadata_opt(name).await {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(format!(
+                "there is no PersistentVolumeClaim {name}, which the backup lies on: create it"
+            )),
+            Err(error) => Err(format!(
+                "PersistentVolumeClaim {name} cannot be read: {error}"
+            )),
+        };
+    }
+    let Some(bucket) = &at.s3 else {
+        return Err("restoreFrom names neither a volume nor a bucket".to_owned());
+    };
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let name = &bucket.credentials_secret;
+    let secret = match api.get_opt(name).await {
+        Ok(Some(secret)) => secret,
+        Ok(None) => {
+            return Err(format!(
+                "the Secret {name}, which opens the bucket, is missing: create it with {}",
+                KEYS.join(", ")
+            ));
+        }
+        Err(error) => return Err(format!("Secret {name} cannot be read: {error}")),
+    };
+    let data = secret.data.unwrap_or_default();
+    let lacking: Vec<&str> = KEYS
+        .into_iter()
+        .filter(|key| data.get(*key).is_none_or(|bytes| bytes.0.is_empty()))
+        .collect();
+    match lacking.is_empty() {
+        true => Ok(()),
+        false => Err(format!(
+            "the Secret {name}, which opens the bucket, lacks {}: add it",
+            lacking.join(", ")
+        )),
+    }
 }

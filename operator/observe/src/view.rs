@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod as ApiPod};
@@ -12,14 +11,14 @@ use mainstay_operator_member::pb::StatusResponse;
 use mainstay_operator_member::{Credentials, Member as Link};
 use mainstay_operator_plan::observed::{
     Alarm, AlarmKind, AuthView, Cluster, Leaf, LogEnd, Member, MemberStatus, MemberView, Members,
-    Observed, Plane, Probe, Workload,
+    Observed, Plane, Probe, RestoreView, Workload,
 };
 use mainstay_operator_plan::record::Record;
 use mainstay_operator_plan::{observed::Kept, step::Part};
 
 use crate::members::{self, Answer, Asked};
 use crate::objects::{self, Objects, Place};
-use crate::{Error, certificates, pods, problems, restore, volumes};
+use crate::{Error, certificates, login, pods, problems, restore, volumes};
 
 /// Key of the record in the ConfigMap of members.
 const RECORD: &str = "record.json";
@@ -38,8 +37,6 @@ pub struct Source<'a> {
     pub authorities: &'a BTreeMap<Plane, String>,
     /// The names that each certificate must have.
     pub names: &'a BTreeMap<Leaf, Vec<String>>,
-    /// By how much certificates begin before they were issued.
-    pub skew: Duration,
     pub client_port: u16,
     pub probe_port: u16,
 }
@@ -81,13 +78,18 @@ pub async fn observe(source: &Source<'_>) -> Result<Seen, Error> {
     if let (MemberView::Unknown(reason), Err(why)) = (&mut members, &credentials) {
         reason.clone_from(why);
     }
-    let auth = match &cluster.spec.auth {
-        None => AuthView::Unknown,
-        Some(_) => auth(&answers).await,
+    let (auth, password) = match &cluster.spec.auth {
+        None => (AuthView::Unknown, None),
+        Some(spec) => login::look(spec, &objects, record.as_ref(), &answers).await,
     };
     let pods = pods::read(source.client, &objects.pods).await;
     let problems = problems::find(source, &objects, &pods).await;
     let leader = leader(&answers);
+    // What a cluster began with is decided once.
+    let restore = match &record {
+        Some(_) => RestoreView::None,
+        None => restore::read(source.client, cluster).await,
+    };
     let observed = Observed {
         now: Timestamp::now(),
         cluster: identity(cluster),
@@ -100,7 +102,8 @@ pub async fn observe(source: &Source<'_>) -> Result<Seen, Error> {
         probes: probes(&answers, &objects),
         tls: certificates::read(source, &objects, &answers),
         auth,
-        restore: restore::read(source.client, cluster).await,
+        password,
+        restore,
         members,
         pods,
         problems,
@@ -280,18 +283,6 @@ fn leader(answers: &BTreeMap<u32, Answer>) -> Option<u64> {
         .filter_map(|answer| answer.status.as_ref().ok());
     let latest = known.max_by_key(|status| status.raft_term)?;
     (latest.leader != 0).then_some(latest.leader)
-}
-
-async fn auth(answers: &BTreeMap<u32, Answer>) -> AuthView {
-    for answer in answers.values().filter(|answer| answer.status.is_ok()) {
-        let Ok(member) = &answer.member else { continue };
-        match member.auth_enabled().await {
-            Ok(true) => return AuthView::Enabled,
-            Ok(false) => return AuthView::Disabled,
-            Err(error) => tracing::debug!(%error, "whether authentication is on is not known"),
-        }
-    }
-    AuthView::Unknown
 }
 
 fn probes(answers: &BTreeMap<u32, Answer>, objects: &Objects) -> BTreeMap<u32, Probe> {

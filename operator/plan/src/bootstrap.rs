@@ -14,6 +14,9 @@ use crate::step::Step;
 use crate::verdict::{Next, activity, quietly};
 use crate::view::{DEADLINE, View};
 
+/// The life that members of a new cluster begin with.
+const FIRST: u64 = 1;
+
 /// Why there may never be a first forming; it needs a person.
 pub(crate) fn obstacle(view: &View<'_>) -> Option<(Reason, String)> {
     if let Some(kept) = &view.seen.record {
@@ -95,12 +98,12 @@ pub(crate) fn latch(view: &View<'_>) -> Next {
 
 /// A restored cluster begins with one member: a backup is restored once, and the others learn.
 fn first_record(view: &View<'_>, restore: Option<String>) -> Record {
-    let (count, origin, incarnation) = match restore {
-        Some(_) => (1, Origin::Restore, 0),
-        None => (view.seen.spec.replicas, Origin::Bootstrap, 1),
+    let (count, origin) = match restore {
+        Some(_) => (1, Origin::Restore),
+        None => (view.seen.spec.replicas, Origin::Bootstrap),
     };
     let member = MemberRecord {
-        incarnation,
+        incarnation: FIRST,
         origin,
         phase: MemberPhase::Bootstrapping,
         since: view.now(),
@@ -119,10 +122,7 @@ fn first_record(view: &View<'_>, restore: Option<String>) -> Record {
             restore,
         },
         target: count,
-        lives: members
-            .keys()
-            .map(|ordinal| (*ordinal, incarnation))
-            .collect(),
+        lives: members.keys().map(|ordinal| (*ordinal, FIRST)).collect(),
         members,
         ..Record::default()
     }
@@ -143,7 +143,8 @@ pub(crate) fn confirm(view: &View<'_>) -> Next {
     });
     let Some(members) = formed else {
         let waits = doing(record, waiting(view, record));
-        let late = view.age(record.bootstrap.at) > DEADLINE;
+        // A backup takes its time by its size; what keeps it from being restored is told at once.
+        let late = record.restoring().is_none() && view.age(record.bootstrap.at) > DEADLINE;
         return if late {
             waits.stalled(Reason::MemberStalled).wait()
         } else {

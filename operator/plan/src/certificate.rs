@@ -62,8 +62,8 @@ fn runs_out(view: &View<'_>, certificate: &Certificate) -> bool {
     left <= jiff::SignedDuration::try_from(before).unwrap_or_default()
 }
 
-/// Certificates that were issued before the annotation asked for new ones. The text is obeyed once
-/// all of them are younger than the wish was seen.
+/// Certificates that were there when the annotation asked for new ones. The text is obeyed once all
+/// of them are others.
 pub(crate) fn asked(view: &View<'_>) -> Next {
     let text = view
         .seen
@@ -76,21 +76,21 @@ pub(crate) fn asked(view: &View<'_>) -> Next {
     {
         return None;
     }
-    // The wish is noted with the moment it was seen, then as obeyed.
+    // The wish is noted with what it is about, then as obeyed. Times would not do: that of a
+    // certificate is in seconds.
     let key = format!("{}@{text}", annotation::ROTATE_CERTIFICATES);
-    let Some(seen) = record
-        .obeyed
-        .get(&key)
-        .and_then(|at| at.parse::<jiff::Timestamp>().ok())
-    else {
-        let at = view.now().to_string();
+    let Some(former) = record.obeyed.get(&key) else {
+        let leaves = view.seen.tls.leaves.values();
+        let there = leaves.map(|certificate| certificate.fingerprint.as_str());
+        let there = there.collect::<Vec<&str>>().join(",");
         return quietly(view.write(|record| {
-            record.obeyed.insert(key, at);
+            record.obeyed.insert(key, there);
         }));
     };
     let old = Leaf::ALL.iter().find(|leaf| {
         let certificate = view.seen.tls.leaves.get(leaf);
-        certificate.is_some_and(|certificate| certificate.issued_at < seen)
+        certificate
+            .is_some_and(|certificate| former.split(',').any(|old| old == certificate.fingerprint))
     });
     if let Some(leaf) = old {
         return quietly(Step::Issue(TlsStep::IssueLeaf(*leaf)));

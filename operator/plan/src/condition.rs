@@ -7,7 +7,7 @@ use mainstay_operator_api::tls::TlsSource;
 
 use crate::certificate::DAY;
 use crate::finding::Finding;
-use crate::observed::{Leaf, MemberView};
+use crate::observed::{AuthView, Leaf, MemberView};
 use crate::quorum::Quorum;
 use crate::status::{first_expiry, generation};
 use crate::verdict::{Activity, Verdict};
@@ -167,17 +167,12 @@ fn degraded(activity: Option<&Activity>, findings: &[Finding], quorum: &Quorum) 
 }
 
 fn tls(view: &View<'_>) -> Said {
-    let missing = view
-        .seen
-        .problems
-        .iter()
-        .find(|problem| problem.reason == Reason::SecretMissing);
     let wanted: &[Leaf] = match view.seen.spec.tls.source {
         TlsSource::Operator => &Leaf::ALL,
         TlsSource::CertManager | TlsSource::Secrets => &[Leaf::Server, Leaf::Peer, Leaf::Operator],
     };
-    if let Some(problem) = missing {
-        return said("False", Reason::SecretMissing, problem.message.as_str());
+    if let Some(lacks) = &view.seen.tls.lacks {
+        return said("False", Reason::SecretMissing, lacks.as_str());
     }
     if wanted
         .iter()
@@ -241,6 +236,10 @@ fn ready(view: &View<'_>, verdict: Option<&Verdict>, others: &[&Said; 3]) -> Sai
     }
     if tls.status != "True" {
         return said("False", tls.reason, tls.message.as_str());
+    }
+    if view.seen.spec.auth.is_some() && view.seen.auth != AuthView::Enabled {
+        let message = "authentication is not switched on yet";
+        return said("False", Reason::WaitingForMembers, message);
     }
     let activity = verdict.and_then(|verdict| verdict.activity.as_ref());
     match activity {

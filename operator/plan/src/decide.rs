@@ -50,6 +50,8 @@ const ORDER: &[Room] = &[
     roll::next,
     leader::asked,
     scale::next,
+    roll::unread,
+    volume::grow,
 ];
 
 pub(crate) fn next(view: &View<'_>) -> Next {

@@ -26,6 +26,7 @@ pub(crate) fn all(view: &View<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let problems = view.seen.problems.iter();
     findings.extend(problems.map(|problem| finding(problem.reason, problem.message.as_str())));
+    findings.extend(damaged(view));
     findings.extend(space(view));
     findings.extend(version::refused(view).map(|why| finding(Reason::VersionRefused, why)));
     findings.extend(unknown(view));
@@ -55,6 +56,20 @@ fn life(view: &View<'_>, ordinal: u32) -> u64 {
     view.places()
         .get(&ordinal)
         .map_or(0, |member| member.incarnation)
+}
+
+/// The file was brought to the member, and is no whole snapshot.
+fn damaged(view: &View<'_>) -> Option<Finding> {
+    view.record()?.restoring()?;
+    let mut probes = view.seen.probes.iter();
+    let (ordinal, probe) = probes.find(|(_, probe)| probe.cannot_restore())?;
+    let name = view.seen.cluster.member(*ordinal);
+    let message = format!(
+        "{name}: {}. Put a whole snapshot into its place and delete the pod, or delete the cluster \
+         and name another backup",
+        probe.reason.as_deref().unwrap_or_default()
+    );
+    Some(finding(Reason::RestoreFailed, message))
 }
 
 fn space(view: &View<'_>) -> Option<Finding> {

@@ -15,7 +15,7 @@ pub mod record;
 pub mod step;
 
 mod alarm;
-mod auth;
+pub mod auth;
 mod base;
 mod bootstrap;
 mod certificate;

@@ -33,6 +33,8 @@ pub struct Observed {
     pub probes: BTreeMap<u32, Probe>,
     pub tls: TlsView,
     pub auth: AuthView,
+    /// The password in the Secret of `root`, if the record does not know it yet.
+    pub password: Option<PasswordView>,
     pub restore: RestoreView,
     /// What is wrong around the cluster, as far as one can see without planning.
     pub problems: Vec<Problem>,
@@ -234,6 +236,11 @@ impl Probe {
             || self.says("error validating peerURLs")
     }
 
+    /// The snapshot that the member is to begin with is missing or damaged.
+    pub fn cannot_restore(&self) -> bool {
+        self.says("cannot be restored")
+    }
+
     fn says(&self, words: &str) -> bool {
         let reason = self.reason.as_deref();
         !self.ready && reason.is_some_and(|reason| reason.contains(words))
@@ -289,6 +296,8 @@ impl Leaf {
 /// lower-case hexadecimal. Without CAs of the operator, `cas` is empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TlsView {
+    /// What is missing in Secrets that somebody else fills, for people.
+    pub lacks: Option<String>,
     pub cas: BTreeMap<Plane, Authority>,
     pub leaves: BTreeMap<Leaf, Certificate>,
     /// By ordinal and plane, of pods that answered.
@@ -318,9 +327,6 @@ pub struct Certificate {
     pub fingerprint: String,
     /// Fingerprint of the CA that signed it; empty if none of the bundle did.
     pub issuer: String,
-    /// When it was issued: its `notBefore`, corrected for whatever `act` subtracts against clocks that
-    /// are slow.
-    pub issued_at: Timestamp,
     pub not_after: Timestamp,
     /// What its `ca.crt` trusts.
     pub bundle: BTreeSet<String>,
@@ -341,6 +347,15 @@ pub enum AuthView {
     Unknown,
     Disabled,
     Enabled,
+}
+
+/// A password that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordView {
+    /// Which state of the Secret it is from: nothing is told of the password itself.
+    pub version: String,
+    /// Whether the members know `root` by it.
+    pub is_roots: bool,
 }
 
 /// The backup that `spec.bootstrap.restoreFrom` names.

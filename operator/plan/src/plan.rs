@@ -16,8 +16,9 @@ const SOON: Duration = Duration::from_secs(1);
 const WAITING: Duration = Duration::from_secs(3);
 /// When a person must act first.
 const STALLED: Duration = Duration::from_secs(15);
-/// In quiet times: certificates run out, members fall ill.
-const QUIET: Duration = Duration::from_secs(60);
+/// In quiet times: certificates run out, members fall ill, a store is full, a user's Secret is another
+/// one, and no watch tells of it.
+const QUIET: Duration = Duration::from_secs(30);
 /// While no pods run.
 const ASLEEP: Duration = Duration::from_secs(600);
 

@@ -12,6 +12,15 @@ use serde::{Deserialize, Serialize};
 use crate::fault::{Fault, planted};
 use crate::observed::{Cluster, Plane};
 
+/// Where the file of a backup is put for the member that begins with it: on the member's volume.
+pub const SNAPSHOT: &str = "/var/lib/mainstay/restore.db";
+/// The container of the member's pod that puts it there.
+pub const RESTORE: &str = "restore";
+/// By how much a restored cluster's revision is above that of the backup. A client that knew the
+/// former cluster by the same address is thus told that its revision is compacted, and reads anew
+/// instead of missing what was undone; etcd advises the same for clusters below Kubernetes.
+pub const BUMP_REVISION: u64 = 1_000_000_000;
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
@@ -176,18 +185,33 @@ pub struct Intent {
     pub incarnation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_cluster: Option<String>,
+    /// With `Restore`: the file, and by how much the revision is raised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bump_revision: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum IntentMode {
     Bootstrap,
+    Restore,
     Join,
     ForceNew,
     Hold,
 }
 
 impl Record {
+    /// The backup that a member is about to begin with; none once it has been seen with its content.
+    pub fn restoring(&self) -> Option<&str> {
+        let restores = |member: &MemberRecord| {
+            member.phase == MemberPhase::Bootstrapping && member.origin == Origin::Restore
+        };
+        let backup = self.bootstrap.restore.as_deref();
+        backup.filter(|_| self.members.values().any(restores))
+    }
+
     /// Pods that there shall be.
     pub fn pods(&self) -> u32 {
         if self.hibernated {
@@ -217,11 +241,14 @@ impl Record {
         let mode = self.mode(ordinal, member);
         let joins = member.origin == Origin::Join && mode == IntentMode::Join;
         let joins = joins || planted(Fault::NameCluster);
+        let restores = mode == IntentMode::Restore;
         Intent {
             mode,
             cluster_id: self.cluster_id.clone().filter(|_| joins),
             incarnation: member.incarnation,
             initial_cluster: (mode != IntentMode::Hold).then(|| initial.to_owned()),
+            snapshot: restores.then(|| SNAPSHOT.to_owned()),
+            bump_revision: restores.then_some(BUMP_REVISION),
         }
     }
 
@@ -235,6 +262,7 @@ impl Record {
         }
         match member.phase {
             MemberPhase::Voter if planted(Fault::FormAgain) => IntentMode::Bootstrap,
+            MemberPhase::Bootstrapping if member.origin == Origin::Restore => IntentMode::Restore,
             MemberPhase::Bootstrapping => IntentMode::Bootstrap,
             // The cluster exists: an empty directory must never form another one.
             MemberPhase::Voter
@@ -355,6 +383,28 @@ mod tests {
         );
         assert_eq!(written(&record, 2), joining);
         assert_eq!(written(&record, 3), r#"{"mode":"hold","incarnation":2}"#);
+    }
+
+    #[test]
+    fn a_backup_is_restored_by_the_first_member_alone_and_once() {
+        let mut record = record(&[(Origin::Restore, MemberPhase::Bootstrapping)]);
+        record.bootstrap = Bootstrap {
+            replicas: 1,
+            restore: Some("nightly".to_owned()),
+            ..Bootstrap::default()
+        };
+        record.cluster_id = None;
+        assert_eq!(record.restoring(), Some("nightly"));
+        let one = "db-0=https://db-0.db-peer.ns.svc:2380";
+        let restores = format!(
+            r#"{{"mode":"restore","incarnation":2,"initialCluster":"{one}","snapshot":"/var/lib/mainstay/restore.db","bumpRevision":1000000000}}"#
+        );
+        assert_eq!(written(&record, 0), restores);
+        // Seen with the content: an empty directory is a loss now, and never restored again.
+        record.members.get_mut(&0).unwrap().phase = MemberPhase::Voter;
+        assert_eq!(record.restoring(), None);
+        let joins = format!(r#"{{"mode":"join","incarnation":2,"initialCluster":"{one}"}}"#);
+        assert_eq!(written(&record, 0), joins);
     }
 
     #[test]

@@ -62,6 +62,16 @@ pub(crate) fn next(view: &View<'_>) -> Next {
     follower(view, &outdated).or_else(|| leader_last(view, &outdated))
 }
 
+/// A template that was just written may be one that pods are to be renewed for: nothing is called
+/// done before that is known.
+pub(crate) fn unread(view: &View<'_>) -> Next {
+    let workload = view.seen.workload.as_ref()?;
+    let is_unread = workload.update_revision.is_empty();
+    is_unread
+        .then(|| rolling("waiting until the StatefulSet's template is taken up".to_owned()))
+        .and_then(|rolling| rolling.wait())
+}
+
 fn follower(view: &View<'_>, outdated: &[(u32, &Pod)]) -> Next {
     let leader = view.leader()?;
     let mut followers = outdated.iter().rev().filter_map(|(ordinal, pod)| {

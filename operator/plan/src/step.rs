@@ -90,6 +90,8 @@ pub enum Step {
     },
     /// Sets the password of `root` from the Secret and switches authentication on.
     EnableAuth,
+    /// Sets the password of `root` from the Secret.
+    SetRootPassword,
     /// Deletes the StatefulSet and its pods.
     DeleteWorkload {
         uid: String,

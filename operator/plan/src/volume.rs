@@ -14,7 +14,17 @@ fn resizing(message: String) -> Activity {
     activity(Phase::Resizing, Reason::Resizing, message)
 }
 
+/// What the storage class has refused waits until nothing else is to be done.
 pub(crate) fn next(view: &View<'_>) -> Next {
+    let mut problems = view.seen.problems.iter();
+    match problems.any(|problem| problem.reason == Reason::GrowthRefused) {
+        true => None,
+        false => grow(view),
+    }
+}
+
+/// Also what was refused: the class may have been mended since.
+pub(crate) fn grow(view: &View<'_>) -> Next {
     let wanted = view.seen.spec.storage.bytes();
     if !view.is_settled() || !view.all_serve() {
         return None;

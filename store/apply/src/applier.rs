@@ -26,12 +26,14 @@ use crate::{
     txn,
 };
 
-/// How entries are applied; every member of a cluster must be given the same quota.
+/// How entries are applied.
 #[derive(Debug, Clone)]
 pub struct ApplyOptions {
     /// This member: only requests it took are answered.
     pub member_id: u64,
-    /// Bytes of logical records; 0 stands for 2 GiB, less than 0 for none (etcd's rules).
+    /// Bytes of logical records; 0 stands for 2 GiB, less than 0 for none (etcd's rules). It holds for
+    /// entries that name none: the proposer's is in the entry, since members whose quota is being
+    /// changed one after the other must decide alike.
     pub quota_bytes: i64,
 }
 
@@ -215,8 +217,10 @@ impl Tables<'_> {
             proposer,
             request,
             caller,
+            quota,
             body,
         } = request;
+        let quota = quota.unwrap_or(self.quota);
         let alarms = &mut *self.alarms;
         let mut context = Context {
             batch,
@@ -230,7 +234,7 @@ impl Tables<'_> {
         // Who may not ask is told so whatever alarm stands, and raises none.
         let reply = context
             .authorize(&caller, &body)
-            .and_then(|()| self.quota.admit(&mut context, &body))
+            .and_then(|()| quota.admit(&mut context, &body))
             .and_then(|()| dispatch(&mut context, self.members, &body))
             .refused()?;
         Ok((proposer == self.member_id).then_some((request, reply)))

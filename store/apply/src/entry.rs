@@ -11,6 +11,7 @@ use mainstay_proto::{
 };
 use prost::Message;
 
+use crate::quota::{self, Quota};
 use crate::{ApplyError, Error};
 
 /// The format of a [`Command`] that this apply understands.
@@ -39,11 +40,13 @@ pub enum EntryPayload {
 pub const TXN_DEPTH_MAX: usize = 40;
 
 /// The bytes of a command entry. The one way for a proposer to make them: it refuses what apply
-/// could not decode ([`ApplyError::TooDeep`]) and sets the format.
+/// could not decode ([`ApplyError::TooDeep`]) and sets the format. `quota` is the proposer's, as in
+/// [`crate::ApplyOptions`]: all members judge the command by it.
 pub fn encode(
     proposer: u64,
     request: u64,
     caller: Caller,
+    quota: i64,
     body: Body,
 ) -> Result<Bytes, ApplyError> {
     if let Body::Txn(txn) = &body
@@ -56,6 +59,7 @@ pub fn encode(
         proposer,
         request,
         origin: origin(caller),
+        quota: quota::told(quota),
         body: Some(body),
     };
     Ok(Bytes::from(command.encode_to_vec()))
@@ -183,6 +187,8 @@ pub(crate) struct Request {
     pub proposer: u64,
     pub request: u64,
     pub caller: Caller,
+    /// None where the entry tells none.
+    pub quota: Option<Quota>,
     pub body: Body,
 }
 
@@ -201,6 +207,7 @@ pub(crate) fn decode(index: u64, bytes: &Bytes) -> Result<Request, Error> {
         proposer,
         request,
         origin,
+        quota,
         body,
         ..
     } = command;
@@ -209,6 +216,7 @@ pub(crate) fn decode(index: u64, bytes: &Bytes) -> Result<Request, Error> {
         proposer,
         request,
         caller: caller(origin),
+        quota: (quota != 0).then(|| Quota::new(quota)),
         body,
     })
 }
@@ -238,10 +246,16 @@ mod tests {
 
     #[test]
     fn the_deepest_txn_that_can_be_proposed_can_be_decoded() {
-        let deepest = encode(1, 2, Caller::Member, Body::Txn(nested(TXN_DEPTH_MAX)))
+        let deepest = encode(1, 2, Caller::Member, 0, Body::Txn(nested(TXN_DEPTH_MAX)))
             .expect("within the limit");
         assert!(decode(9, &deepest).is_ok());
-        let deeper = encode(1, 2, Caller::Member, Body::Txn(nested(TXN_DEPTH_MAX + 1)));
+        let deeper = encode(
+            1,
+            2,
+            Caller::Member,
+            0,
+            Body::Txn(nested(TXN_DEPTH_MAX + 1)),
+        );
         assert_eq!(deeper, Err(ApplyError::TooDeep));
         assert!(understands(&deepest) && !understands(&Bytes::from_static(b"\xff")));
     }
@@ -249,7 +263,7 @@ mod tests {
     #[test]
     fn work_without_a_bound_is_told_from_work_with_one() {
         let of = |body| {
-            let bytes = encode(1, 2, Caller::Member, body).expect("a command");
+            let bytes = encode(1, 2, Caller::Member, 0, body).expect("a command");
             let entry = AppliedEntry {
                 term: 1,
                 index: 1,
@@ -289,14 +303,15 @@ mod tests {
         ];
         for caller in callers {
             let body = Body::Put(PutRequest::default());
-            let bytes = encode(1, 2, caller.clone(), body).expect("a command");
+            let bytes = encode(1, 2, caller.clone(), 0, body).expect("a command");
             assert_eq!(decode(9, &bytes).expect("own bytes").caller, caller);
         }
     }
 
     #[test]
     fn what_is_not_understood_is_an_error() {
-        let good = encode(1, 2, Caller::Member, Body::Put(PutRequest::default())).expect("a put");
+        let good =
+            encode(1, 2, Caller::Member, 0, Body::Put(PutRequest::default())).expect("a put");
         assert!(decode(9, &good).is_ok());
         let truncated = good.slice(..good.len() - 1);
         assert!(matches!(

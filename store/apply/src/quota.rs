@@ -18,7 +18,7 @@ const LEASE_COST: i64 = 64;
 
 /// The limit on logical bytes. It is looked at in apply, on bytes that are equal on all members, so
 /// the alarm falls at the same entry everywhere.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Quota {
     /// `None` is no limit.
     bytes: Option<i64>,
@@ -60,6 +60,14 @@ impl Quota {
             .alarms
             .raise(context.batch, AlarmType::Nospace as i32, context.proposer)?;
         Err(ApplyError::NoSpace.into())
+    }
+}
+
+/// A quota as an entry tells it, where 0 says nothing.
+pub(crate) fn told(bytes: i64) -> i64 {
+    match bytes {
+        0 => QUOTA_DEFAULT,
+        bytes => bytes,
     }
 }
 

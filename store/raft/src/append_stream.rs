@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 use crate::codec;
 use crate::network::rpc_error;
 use crate::peer::dial::{Connection, Target, dial};
-use crate::peer::frame::{Frame, Kind, Lane, put_frame, read_frame};
+use crate::peer::frame::{Frame, Kind, Lane, put_frame, read_frame, send};
 use crate::peer::{PeerError, SharedTraffic};
 use crate::types::{AppendRequest, LogId, TypeConfig};
 
@@ -108,7 +108,7 @@ where
         out.clear();
         put_frame(&mut out, Kind::Append, 0, &codec::append_out(&request));
         traffic.sent(out.len());
-        if writer.write_all(&out).await.is_err() {
+        if send(&mut writer, &out).await.is_err() {
             return;
         }
     }

@@ -80,6 +80,7 @@ struct Pending {
 pub struct Proposer {
     own: u64,
     request_bytes_max: usize,
+    quota_bytes: i64,
     raft: Raft,
     leadership: Arc<Leadership>,
     members: Arc<Members>,
@@ -98,6 +99,7 @@ pub struct Proposer {
 pub struct Parts {
     pub own: u64,
     pub request_bytes_max: usize,
+    pub quota_bytes: i64,
     pub raft: Raft,
     pub leadership: Arc<Leadership>,
     pub members: Arc<Members>,
@@ -111,6 +113,7 @@ impl Proposer {
         Proposer {
             own: parts.own,
             request_bytes_max: parts.request_bytes_max,
+            quota_bytes: parts.quota_bytes,
             raft: parts.raft,
             leadership: parts.leadership,
             members: parts.members,
@@ -147,7 +150,7 @@ impl Proposer {
             return Err(ProposeError::TooLarge);
         }
         let request = self.next.fetch_add(1, Ordering::Relaxed);
-        let bytes = mainstay_apply::encode(self.own, request, caller, body)?;
+        let bytes = mainstay_apply::encode(self.own, request, caller, self.quota_bytes, body)?;
         let place = self.outstanding.place(bytes.len())?;
         let mut reply = self.waiters.register(request);
         let fate = Fate::default();
@@ -184,7 +187,10 @@ impl Proposer {
         }
         let commands = bodies
             .into_iter()
-            .map(|body| mainstay_apply::encode(self.own, NOBODY, Caller::Member, body).map(Command))
+            .map(|body| {
+                let quota = self.quota_bytes;
+                mainstay_apply::encode(self.own, NOBODY, Caller::Member, quota, body).map(Command)
+            })
             .collect::<Result<Vec<_>, _>>();
         let Ok(commands) = commands else {
             return;

@@ -58,6 +58,8 @@ pub struct Settings {
     pub election_timeout: Duration,
     pub pre_vote: bool,
     pub request_bytes_max: usize,
+    /// As in [`mainstay_apply::ApplyOptions`].
+    pub quota_bytes: i64,
     pub keeper: keeper::Limits,
     /// How the store is opened again after a snapshot from the leader.
     pub store: mainstay_mvcc::Options,
@@ -265,6 +267,7 @@ impl Core {
         let proposer = Arc::new(Proposer::new(propose::Parts {
             own: member,
             request_bytes_max: settings.request_bytes_max,
+            quota_bytes: settings.quota_bytes,
             raft: raft.clone(),
             leadership: leadership.clone(),
             members: members.clone(),

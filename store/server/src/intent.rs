@@ -4,13 +4,16 @@
 //! {"mode": "join", "clusterID": "cdf818194e3a8c32", "incarnation": 2}
 //! ```
 //!
-//! - `mode`: `bootstrap` (an empty directory forms the cluster of `--initial-cluster`), `join` (an
-//!   empty directory joins a running one), `forceNew` (the data becomes a cluster of its own), or
-//!   `hold` (nothing starts).
+//! - `mode`: `bootstrap` (an empty directory forms the cluster of `--initial-cluster`), `restore` (it
+//!   does so with the content of `snapshot`), `join` (an empty directory joins a running one),
+//!   `forceNew` (the data becomes a cluster of its own), or `hold` (nothing starts).
 //! - `clusterID`: hexadecimal; may be left out. Another cluster's data, or another cluster that would
 //!   be joined, is refused.
 //! - `initialCluster`: as the flag `--initial-cluster` has it, and instead of it; may be left out. It
 //!   may be another one each time, as the members are others when this one joins.
+//! - `snapshot`: with `restore`, the file of a backup; once the directory holds it, it is deleted.
+//!   `bumpRevision` raises the restored store's revision by so much, and all before it counts as
+//!   compacted; may be left out.
 //! - `incarnation`: counts the lives of this place in the cluster. It is kept in the directory. A
 //!   later one lets a removed member start over: its old data is moved aside and it joins anew.
 //!
@@ -22,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mainstay_raft::identity::Kept;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::flags::cluster::{self, Members};
 
@@ -32,9 +35,19 @@ pub const LOOK: Duration = Duration::from_secs(1);
 /// Beside the identity: the incarnation that the directory is of.
 const INCARNATION: &str = "incarnation";
 
+const FIELDS: [&str; 6] = [
+    "mode",
+    "clusterID",
+    "incarnation",
+    "initialCluster",
+    "snapshot",
+    "bumpRevision",
+];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Bootstrap,
+    Restore,
     Join,
     ForceNew,
     Hold,
@@ -47,6 +60,16 @@ pub struct Intent {
     pub incarnation: u64,
     /// Who forms the cluster, or of whom to ask the way into it.
     pub members: Option<Members>,
+    /// There exactly with `Mode::Restore`.
+    pub restore: Option<Restore>,
+}
+
+/// What a cluster begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    pub snapshot: PathBuf,
+    /// By how much the revision is raised; 0 leaves it.
+    pub bump_revision: u64,
 }
 
 /// What is to be done.
@@ -55,6 +78,8 @@ pub enum Decision {
     /// Nothing, for this reason.
     Wait(String),
     Form,
+    /// An empty directory gets the content of a snapshot; then what it holds decides.
+    Restore,
     Join,
     /// With the data that is there.
     Go,
@@ -73,16 +98,16 @@ pub fn read(path: &Path) -> Result<Intent, String> {
 fn parse(text: &str) -> Result<Intent, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let fields = value.as_object().ok_or("it is no JSON object")?;
-    let known = ["mode", "clusterID", "incarnation", "initialCluster"];
-    if let Some(odd) = fields.keys().find(|key| !known.contains(&key.as_str())) {
+    if let Some(odd) = fields.keys().find(|key| !FIELDS.contains(&key.as_str())) {
         return Err(format!("field {odd:?} is not known"));
     }
     let mode = match fields.get("mode").and_then(Value::as_str) {
         Some("bootstrap") => Mode::Bootstrap,
+        Some("restore") => Mode::Restore,
         Some("join") => Mode::Join,
         Some("forceNew") => Mode::ForceNew,
         Some("hold") => Mode::Hold,
-        _ => return Err("mode must be bootstrap, join, forceNew or hold".to_owned()),
+        _ => return Err("mode must be bootstrap, restore, join, forceNew or hold".to_owned()),
     };
     let cluster = match fields.get("clusterID") {
         None => None,
@@ -105,7 +130,29 @@ fn parse(text: &str) -> Result<Intent, String> {
         cluster,
         incarnation: incarnation.ok_or("incarnation must be a number from 0 on")?,
         members,
+        restore: restore(mode, fields)?,
     })
+}
+
+fn restore(mode: Mode, fields: &Map<String, Value>) -> Result<Option<Restore>, String> {
+    let (snapshot, bump) = (fields.get("snapshot"), fields.get("bumpRevision"));
+    if mode != Mode::Restore {
+        return match (snapshot, bump) {
+            (None, None) => Ok(None),
+            _ => Err("snapshot and bumpRevision go with the mode restore".to_owned()),
+        };
+    }
+    let snapshot = snapshot.and_then(Value::as_str).map(PathBuf::from);
+    let snapshot = snapshot.filter(|path| path.is_absolute());
+    let bump_revision = match bump {
+        None => Some(0),
+        // A revision is an i64.
+        Some(bump) => bump.as_u64().filter(|bump| i64::try_from(*bump).is_ok()),
+    };
+    Ok(Some(Restore {
+        snapshot: snapshot.ok_or("with the mode restore, snapshot must be an absolute path")?,
+        bump_revision: bump_revision.ok_or("bumpRevision must be a number from 0 on")?,
+    }))
 }
 
 /// What follows from an intent and what the directory holds: the member kept in it, and the
@@ -116,6 +163,7 @@ pub fn decide(intent: &Intent, kept: Option<&Kept>, incarnation: u64) -> Decisio
         return match intent.mode {
             Mode::Hold => wait("the intent is to hold".to_owned()),
             Mode::Bootstrap => Decision::Form,
+            Mode::Restore => Decision::Restore,
             Mode::Join => Decision::Join,
             Mode::ForceNew => wait("there is no data to make a cluster of".to_owned()),
         };
@@ -200,6 +248,7 @@ mod tests {
             cluster: Some(7),
             incarnation,
             members: None,
+            restore: None,
         }
     }
 
@@ -220,8 +269,31 @@ mod tests {
         let list = r#"{"mode": "join", "incarnation": 1, "initialCluster": "a=http://h:1"}"#;
         let members = vec![("a".to_owned(), vec!["http://h:1".to_owned()])];
         assert_eq!(parse(list).unwrap().members, Some(members));
+        let text =
+            r#"{"mode": "restore", "incarnation": 1, "snapshot": "/a.db", "bumpRevision": 5}"#;
+        let expected = Restore {
+            snapshot: PathBuf::from("/a.db"),
+            bump_revision: 5,
+        };
+        assert_eq!(parse(text).unwrap().restore, Some(expected));
         for (wrong, reason) in [
             ("", "EOF"),
+            (
+                r#"{"mode": "restore", "incarnation": 1}"#,
+                "snapshot must be",
+            ),
+            (
+                r#"{"mode": "restore", "incarnation": 1, "snapshot": "a.db"}"#,
+                "snapshot must be an absolute path",
+            ),
+            (
+                r#"{"mode": "restore", "incarnation": 1, "snapshot": "/a", "bumpRevision": -1}"#,
+                "bumpRevision must be",
+            ),
+            (
+                r#"{"mode": "bootstrap", "incarnation": 1, "snapshot": "/a"}"#,
+                "go with the mode restore",
+            ),
             ("[]", "no JSON object"),
             (r#"{"mode": "go", "incarnation": 1}"#, "mode must be"),
             (r#"{"mode": "join"}"#, "incarnation must be"),
@@ -251,6 +323,7 @@ mod tests {
     fn an_empty_directory_does_what_is_wanted() {
         let empty = |mode| decide(&intent(mode, 1), None, 0);
         assert_eq!(empty(Mode::Bootstrap), Decision::Form);
+        assert_eq!(empty(Mode::Restore), Decision::Restore);
         assert_eq!(empty(Mode::Join), Decision::Join);
         assert!(matches!(empty(Mode::ForceNew), Decision::Wait(_)));
         assert!(matches!(empty(Mode::Hold), Decision::Wait(_)));
@@ -261,10 +334,17 @@ mod tests {
         let data = |mode, incarnation| decide(&intent(mode, incarnation), Some(&kept(7, false)), 2);
         assert_eq!(data(Mode::Join, 2), Decision::Go);
         assert_eq!(data(Mode::Bootstrap, 2), Decision::Go);
+        // What has been restored is never restored again.
+        assert_eq!(data(Mode::Restore, 2), Decision::Go);
         assert_eq!(data(Mode::ForceNew, 2), Decision::Go);
         assert_eq!(data(Mode::ForceNew, 3), Decision::ForceNew);
         assert_eq!(data(Mode::Join, 3), Decision::StartOver);
-        for (mode, incarnation) in [(Mode::Bootstrap, 3), (Mode::Join, 1), (Mode::Hold, 2)] {
+        for (mode, incarnation) in [
+            (Mode::Bootstrap, 3),
+            (Mode::Restore, 3),
+            (Mode::Join, 1),
+            (Mode::Hold, 2),
+        ] {
             let decision = data(mode, incarnation);
             assert!(
                 matches!(decision, Decision::Wait(_)),

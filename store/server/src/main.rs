@@ -18,6 +18,7 @@ mod notify;
 mod offline;
 mod open_files;
 mod planted;
+mod restoration;
 mod rooms;
 mod seat;
 mod settings;

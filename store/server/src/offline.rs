@@ -7,8 +7,8 @@
 mod connect;
 mod import;
 mod inspect;
-mod new_dir;
-mod restore;
+pub mod new_dir;
+pub mod restore;
 mod save;
 mod status;
 
@@ -54,7 +54,7 @@ enum Snapshot {
 
 /// Which cluster a new data directory is for.
 #[derive(Debug, Args)]
-struct NewCluster {
+pub struct NewCluster {
     /// Directory to make; `<name>.etcd` if none is given.
     #[arg(long)]
     data_dir: Option<std::path::PathBuf>,

@@ -138,6 +138,7 @@ fn raft_settings(
         election_timeout: settings.election_timeout,
         pre_vote: settings.pre_vote,
         request_bytes_max: settings.max_request_bytes,
+        quota_bytes: settings.quota_backend_bytes,
         keeper: KeeperLimits {
             unflushed_entries_max: settings
                 .snapshot_count

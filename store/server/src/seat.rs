@@ -85,7 +85,7 @@ pub async fn take(
 }
 
 /// The members found, or given by flags.
-fn initial_cluster(settings: &Settings, found: Option<Members>) -> InitialCluster {
+pub fn initial_cluster(settings: &Settings, found: Option<Members>) -> InitialCluster {
     let members = found.unwrap_or_else(|| settings.initial_cluster.clone());
     let members = members.into_iter().map(|(name, peer_urls)| Peer {
         name,

@@ -18,7 +18,7 @@ use crate::member::{self, Ended, Watched};
 use crate::settings::Settings;
 use crate::stop::{self, Told};
 use crate::tls::{self, Sides};
-use crate::{gate, open_files};
+use crate::{gate, open_files, restoration};
 
 /// A cluster that did not take this member in is asked again after this time: an operator may write
 /// the intent first and add the member then.
@@ -47,10 +47,22 @@ pub async fn run(settings: Settings) -> Result<()> {
 async fn follow(mut settings: Settings, file: &Path, sides: &Sides, told: &mut Told) -> Result<()> {
     loop {
         let read = intent::read(file);
-        let decision = match &read {
+        let snapshot = restoration::trace(read.as_ref().ok());
+        let mut decision = match &read {
             Ok(intent) => decide(&settings, intent)?,
             Err(reason) => Decision::Wait(reason.clone()),
         };
+        if let (Ok(intent), Decision::Restore) = (&read, &decision) {
+            let restored = tokio::select! {
+                restored = restoration::run(&settings, intent) => restored,
+                () = wait(&settings, sides, "a snapshot is being restored") => continue,
+                signal = told.recv() => return stopped(signal),
+            };
+            match restored {
+                Ok(()) => continue,
+                Err(reason) => decision = Decision::Wait(reason),
+            }
+        }
         let (Ok(intent), false) = (&read, matches!(decision, Decision::Wait(_))) else {
             let Decision::Wait(reason) = decision else {
                 continue;
@@ -58,10 +70,12 @@ async fn follow(mut settings: Settings, file: &Path, sides: &Sides, told: &mut T
             tokio::select! {
                 () = wait(&settings, sides, &reason) => {}
                 () = changed(file, &read) => {}
+                () = restoration::mended(read.as_ref().ok(), snapshot) => {}
                 signal = told.recv() => return stopped(signal),
             }
             continue;
         };
+        restoration::clear(intent);
         if decision == Decision::StartOver {
             start_over(&settings)?;
         }

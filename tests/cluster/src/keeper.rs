@@ -111,6 +111,7 @@ impl Keeper {
         Kubectl {
             program: self.order.peer("kubectl"),
             kubeconfig: self.order.folder.kubeconfig(),
+            namespace: None,
         }
     }
 

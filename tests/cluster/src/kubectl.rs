@@ -14,13 +14,25 @@ use xtask::process;
 pub struct Kubectl {
     pub program: PathBuf,
     pub kubeconfig: PathBuf,
+    /// Where commands that name none look; `default` if this is none either.
+    pub namespace: Option<String>,
 }
 
 impl Kubectl {
+    /// The same in another namespace.
+    pub fn within(&self, namespace: &str) -> Self {
+        Self {
+            namespace: Some(namespace.to_owned()),
+            ..self.clone()
+        }
+    }
+
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
+        let namespace = self.namespace.iter();
         command
             .env("KUBECONFIG", &self.kubeconfig)
+            .args(namespace.map(|name| format!("--namespace={name}")))
             .args(arguments)
             .stdin(Stdio::null());
         command

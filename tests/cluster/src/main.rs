@@ -18,8 +18,9 @@ mainstay-cluster image NAME PROGRAM
                               make the archive of an image that starts a program; prints its path
 mainstay-cluster node [--datastore etcd|mainstay] [IMAGE...]
                               the suite of the node itself; with images, also that of mainstay
-mainstay-cluster operator [--core] [--datastore etcd|mainstay] IMAGE...
-                              the suite of the operator, with the images of server and operator
+mainstay-cluster operator [--core|--backups|--long] [--datastore etcd|mainstay] IMAGE...
+                              the suite of the operator, with the images of server and operator:
+                              its core, what is about backups, what every change must pass, or all
   --datastore mainstay and the operator's suite take the server of MAINSTAY_BIN, else that of the
   everyday build
   environment: MAINSTAY_CACHE, MAINSTAY_PEERS
@@ -70,10 +71,7 @@ fn run(words: &[&str]) -> Result<bool> {
         }
         ["operator", rest @ ..] => {
             interrupt::listen()?;
-            let rest: Vec<&str> = rest.to_vec();
-            let core = rest.contains(&"--core");
-            let others: Vec<&str> = rest.into_iter().filter(|word| *word != "--core").collect();
-            let part = if core { Part::Core } else { Part::All };
+            let (part, others) = part(rest);
             let options = options(&others)?;
             operator::run(&options, &programs(&options)?, part)
         }
@@ -86,6 +84,21 @@ fn run(words: &[&str]) -> Result<bool> {
             bail!("no such command: {}", words.join(" "))
         }
     }
+}
+
+/// How much of the operator's suite, and the other words.
+fn part<'a>(words: &[&'a str]) -> (Part, Vec<&'a str>) {
+    let mut part = Part::Usual;
+    let mut others = Vec::new();
+    for word in words {
+        match *word {
+            "--core" => part = Part::Core,
+            "--backups" => part = Part::Backups,
+            "--long" => part = Part::Long,
+            other => others.push(other),
+        }
+    }
+    (part, others)
 }
 
 fn options(words: &[&str]) -> Result<Options> {
@@ -119,6 +132,7 @@ fn programs(options: &Options) -> Result<Programs> {
         server: server()?,
         checkout: places::checkout()?,
         helm: options.peers.join("helm"),
+        store: options.peers.join("versitygw"),
     })
 }
 

@@ -87,6 +87,7 @@ impl Node {
                 kubectl: Kubectl {
                     program: options.peers.join("kubectl"),
                     kubeconfig: options.folder.kubeconfig(),
+                    namespace: None,
                 },
                 holder: Some(holder),
                 lock: Some(lock),
@@ -112,6 +113,7 @@ impl Node {
             kubectl: Kubectl {
                 program: order.peer("kubectl"),
                 kubeconfig: folder.kubeconfig(),
+                namespace: None,
             },
             holder: None,
             lock: None,

@@ -3,15 +3,21 @@
 //!
 //! What clients saw is judged by the checkers of `tests/model`, as in the chaos suite.
 
+mod backups;
 mod cluster;
+mod content;
+mod etcdctl;
 mod install;
 mod load;
+mod members;
+mod store;
 mod stories;
 mod times;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use serde_json::json;
 
 use crate::image;
 use crate::node::{Node, Options};
@@ -32,14 +38,21 @@ pub struct Programs {
     /// The folder of the checkout that holds `charts/`.
     pub checkout: PathBuf,
     pub helm: PathBuf,
+    /// An S3-compatible store, of use only where all of the suite is run.
+    pub store: PathBuf,
 }
 
 /// How much of it is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// Create, scale, leader killed, roll, delete: what every change of the project must pass.
+    /// Create, scale, leader killed, roll, delete: what is quickly known.
     Core,
-    All,
+    /// What is about backups, on a small cluster.
+    Backups,
+    /// What every change of the project must pass.
+    Usual,
+    /// Also what takes its time: more measurements, and every sample.
+    Long,
 }
 
 /// Runs it on a node of its own, which is taken down afterwards; true if every case passed.
@@ -47,6 +60,11 @@ pub fn run(options: &Options, programs: &Programs, part: Part) -> Result<bool> {
     let mut options = options.clone();
     let next = next_archive(programs)?;
     options.images.push(next.clone());
+    let store = match part {
+        Part::Core => None,
+        _ => Some(store::archive(&programs.store)?),
+    };
+    options.images.extend(store.clone());
     let mut tally = Tally::default();
     let mut node = None;
     let up = tally.case("node up", || {
@@ -60,7 +78,9 @@ pub fn run(options: &Options, programs: &Programs, part: Part) -> Result<bool> {
     if let Some(node) = node {
         tally.case("node down", || node.down());
     }
-    std::fs::remove_file(&next).context("cannot remove the image of the next version")?;
+    for archive in std::iter::once(next).chain(store) {
+        std::fs::remove_file(archive).context("cannot remove an image of the suite")?;
+    }
     Ok(tally.close())
 }
 
@@ -74,7 +94,7 @@ pub fn present(node: &Node, programs: &Programs) -> Result<()> {
     let sample = sample.to_str().context("the checkout's path is no text")?;
     node.kubectl
         .run(&["apply", "--server-side", "-f", sample])?;
-    let cluster = Cluster::new(node.kubectl.clone(), "db");
+    let cluster = Cluster::new(&node.kubectl, "db");
     let took = cluster.until_ready(3)?;
     println!("operator: ready after {:.0} s\n", took.as_secs_f64());
     println!("{}", node.kubectl.run(&["get", "msc"])?);
@@ -84,13 +104,31 @@ pub fn present(node: &Node, programs: &Programs) -> Result<()> {
 fn on(tally: &mut Tally, node: &Node, programs: &Programs, part: Part) -> Result<()> {
     let release = Release::new(node, programs);
     let mut times = Times::default();
+    // Every pod of the operator and of its clusters keeps the strictest rules.
+    let spaces = [cluster::NAMESPACE, install::NAMESPACE].map(stories::restricted);
+    node.kubectl.apply(&spaces)?;
     if !tally.case("helm install", || release.install()) {
         return Ok(());
     }
-    let cluster = Cluster::new(node.kubectl.clone(), "db");
-    stories::core(tally, &cluster, &mut times);
-    if part == Part::All {
-        stories::further(tally, &cluster, &release, &mut times);
+    let cluster = Cluster::new(&node.kubectl, "db");
+    let stands = match part {
+        Part::Backups => tally.case("create one member", || {
+            cluster.apply(1, &json!({}))?;
+            cluster.until_ready(1).map(drop)
+        }),
+        _ => stories::core(tally, &cluster, &mut times, part),
+    };
+    if stands && part >= Part::Usual {
+        stories::further(tally, &cluster, &release, &mut times, part);
+        stories::others(tally, &cluster, &programs.checkout, &mut times, part);
+    }
+    if stands && part > Part::Core {
+        let volumes = node.folder.volumes();
+        let scene = backups::Scene {
+            cluster: &cluster,
+            volumes,
+        };
+        backups::tell(tally, &scene, &mut times);
     }
     tally.case("delete", || cluster.delete());
     tally.case("helm uninstall leaves the definitions", || {

@@ -13,6 +13,7 @@ use crate::node::{Node, Options, down};
 use crate::{cgroup, image};
 use machine::Machine;
 use workload::Workload;
+pub(crate) use workload::fetch;
 use xtask::tally::Tally;
 
 /// Runs all of it with a node of its own; true if every case passed.

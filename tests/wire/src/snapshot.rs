@@ -4,6 +4,7 @@
 pub mod corruption;
 pub mod fill;
 pub mod inspect;
+pub mod intended;
 pub mod refusals;
 pub mod seen;
 pub mod stream;
@@ -48,12 +49,13 @@ pub async fn run(options: &Options) -> Result<bool> {
     Ok(tally.close())
 }
 
-const CASES: [&str; 11] = [
+const CASES: [&str; 12] = [
     "stream",
     "to-etcd",
     "from-etcd",
     "three-members",
     "raised-revision",
+    "intended",
     "import",
     "there-and-back",
     "refusals",
@@ -70,6 +72,7 @@ async fn case(name: &str, tools: &Tools, keys: usize) -> Result<()> {
         "from-etcd" => round_trip(tools, etcd, mainstay, 1).await,
         "three-members" => round_trip(tools, etcd, mainstay, 3).await,
         "raised-revision" => raised(tools).await,
+        "intended" => intended::run(tools).await,
         "import" => import(tools).await,
         "there-and-back" => there_and_back::run(tools, keys).await,
         "inspect" => inspect::run(tools).await,

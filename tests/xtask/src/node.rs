@@ -45,8 +45,7 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
-const USAGE: &str =
-    "up [--bare] [--datastore etcd|mainstay], down, load IMAGE, test, or test operator [--core]";
+const USAGE: &str = "up [--bare] [--datastore etcd|mainstay], down, load IMAGE, test, or test operator [--core|--backups|--long]";
 
 pub fn run(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -112,7 +111,12 @@ fn cluster(arguments: &[String], comes_up: bool) -> Result<()> {
     command.args(arguments).stdin(Stdio::null());
     command.env("MAINSTAY_CACHE", places::cache()?);
     if comes_up {
-        command.env("MAINSTAY_PEERS", peers::ensure(peers::NODE)?);
+        let has = |word: &str| arguments.iter().any(|argument| argument == word);
+        // The store that the suite of the operator backs up to.
+        let store = has("operator") && !has("--core");
+        let store = if store { peers::BACKUP } else { &[] };
+        let needs = [peers::NODE, store].concat();
+        command.env("MAINSTAY_PEERS", peers::ensure(&needs)?);
         command.env("MAINSTAY_BIN", server::everyday()?);
     }
     // Ctrl-C reaches the program too; it clears up, and this one waits for it.

@@ -87,10 +87,15 @@ const PEERS: &[Peer] = &[
         module: "coredns",
         package: "github.com/coredns/coredns",
     },
+    Peer {
+        name: "versitygw",
+        module: "s3",
+        package: "github.com/versity/versitygw/cmd/versitygw",
+    },
 ];
 
 /// The folders below `tests/peers`, one Go module each.
-const MODULES: &[&str] = &["etcd", "kubernetes", "helm", "prometheus", "coredns"];
+const MODULES: &[&str] = &["etcd", "kubernetes", "helm", "prometheus", "coredns", "s3"];
 
 /// The four programs of etcd, which every cluster to try or to measure needs.
 pub const ETCD: &[&str] = &["etcd", "etcdctl", "etcdutl", "benchmark"];
@@ -107,6 +112,9 @@ pub const NODE: &[&str] = &[
     "coredns",
     "helm",
 ];
+
+/// The S3-compatible store that the operator backs up to in its suite.
+pub const BACKUP: &[&str] = &["versitygw"];
 
 /// What chart, samples and alerts are tested with.
 pub const CHARTS: &[&str] = &["etcd", "kube-apiserver", "kubectl", "helm", "promtool"];

@@ -32,11 +32,21 @@ fn parse_cpu_time(stat: &str) -> Option<Duration> {
 
 /// Resident memory of a process in bytes.
 pub fn resident(pid: u32) -> Result<u64> {
+    memory(pid, "VmRSS")
+}
+
+/// The most of it that a process has had.
+pub fn peak_resident(pid: u32) -> Result<u64> {
+    memory(pid, "VmHWM")
+}
+
+fn memory(pid: u32, row: &str) -> Result<u64> {
     let status =
         fs::read_to_string(format!("/proc/{pid}/status")).context("the process is gone")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-    Ok(kib.with_context(|| format!("no VmRSS in /proc/{pid}/status"))? * 1024)
+    let line = status.lines().find_map(|line| line.strip_prefix(row));
+    let text = line.and_then(|rest| rest.strip_prefix(':')?.trim().strip_suffix(" kB"));
+    let kib = text.and_then(|text| text.trim().parse::<u64>().ok());
+    Ok(kib.with_context(|| format!("no {row} in /proc/{pid}/status"))? * 1024)
 }
 
 /// Sends SIGTERM. A process that is already gone is no error.

@@ -200,10 +200,11 @@ pub const SUITES: &[Suite] = &[
         ..beside_peers("node", 10)
     },
     Suite {
-        steps: &[xtask(&["cluster", "test", "operator"])],
+        // All of it takes eight minutes more: see tests/cluster/README.md.
+        steps: &[xtask(&["cluster", "test", "operator", "--core"])],
         needs_node: true,
         without_root: WithoutRoot::LeftOut,
-        ..beside_peers("operator", 12)
+        ..beside_peers("operator", 8)
     },
     Suite {
         steps: &[Step {

@@ -106,9 +106,10 @@ fn build_beside(
 ) -> JoinHandle<Result<Beside>> {
     std::thread::spawn(move || {
         let node = if needs_node { peers::NODE } else { &[] };
+        let backup = if needs_node { peers::BACKUP } else { &[] };
         let charts = if needs_charts { peers::CHARTS } else { &[] };
         Ok(Beside {
-            peers: peers::ensure(&[peers::STORE, node, charts].concat())?,
+            peers: peers::ensure(&[peers::STORE, node, backup, charts].concat())?,
             clients: needs_clients.then(|| clients::ensure(&[])).transpose()?,
             cargo_deny: setup::ensure_cargo_deny()?,
         })

@@ -3,15 +3,17 @@
 use k8s_openapi::api::core::v1::{
     Affinity, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
     ObjectFieldSelector, PodAffinityTerm, PodAntiAffinity, PodSpec, PodTemplateSpec, Probe,
-    SecretVolumeSource, TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
+    TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use mainstay_operator_api::annotation;
+use mainstay_operator_api::bootstrap::SnapshotRef;
 use mainstay_operator_api::cluster::PullPolicy;
+use mainstay_operator_plan::record;
 
 use super::meta::merged;
-use super::{Subject, args, security, workload};
+use super::{Subject, args, place, security, workload};
 use crate::labels::{self, CLIENT_PORT, METRICS_PORT, PEER_PORT};
 
 /// A member that stops hands its leadership over and closes its log first.
@@ -19,7 +21,10 @@ const GRACE_SECONDS: i64 = 60;
 /// A member may have to replay a long log, or take in a large snapshot, before it answers.
 const STARTUP_SECONDS: i32 = 3600;
 
-pub fn template(subject: &Subject<'_>) -> PodTemplateSpec {
+/// Volume with the members' intents.
+const INTENTS: &str = "members";
+
+pub fn template(subject: &Subject<'_>, restore: Option<&SnapshotRef>) -> PodTemplateSpec {
     let spec = subject.spec;
     let mut annotations = spec.pod_template.annotations.clone();
     if let Some(text) = subject.annotations.get(annotation::RESTART) {
@@ -32,18 +37,21 @@ pub fn template(subject: &Subject<'_>) -> PodTemplateSpec {
             annotations: (!annotations.is_empty()).then_some(annotations),
             ..ObjectMeta::default()
         }),
-        spec: Some(pod(subject)),
+        spec: Some(pod(subject, restore)),
     }
 }
 
-fn pod(subject: &Subject<'_>) -> PodSpec {
+fn pod(subject: &Subject<'_>, restore: Option<&SnapshotRef>) -> PodSpec {
     let (spec, scheduling) = (subject.spec, &subject.spec.scheduling);
     let affinity = scheduling.affinity.clone();
     let spread = scheduling.topology_spread_constraints.clone();
     let pull_secrets = spec.image.pull_secrets.clone();
+    let mut volumes = volumes(subject);
+    volumes.extend(restore.map(|from| place::volume(&from.at, true)));
     PodSpec {
+        init_containers: restore.and_then(|from| Some(vec![bring(subject, from)?])),
         containers: vec![container(subject)],
-        volumes: Some(volumes(subject)),
+        volumes: Some(volumes),
         affinity: Some(affinity.unwrap_or_else(|| different_nodes(subject))),
         topology_spread_constraints: Some(match spread.is_empty() {
             true => vec![different_zones(subject)],
@@ -63,6 +71,50 @@ fn pod(subject: &Subject<'_>) -> PodSpec {
     }
 }
 
+/// Brings the snapshot, if the member's intent is to begin with it and the volume is empty. The
+/// intent decides, not the template: a pod that is made anew later has nothing brought.
+fn bring(subject: &Subject<'_>, from: &SnapshotRef) -> Option<Container> {
+    let image = subject.settings.operator_image.clone()?;
+    let destination = serde_json::to_string(&from.at).ok()?;
+    let mut mounts = mounts();
+    mounts.retain(|mount| mount.name == workload::CLAIM || mount.name == INTENTS);
+    mounts.push(place::mount(&from.at, true));
+    Some(Container {
+        name: record::RESTORE.to_owned(),
+        image: Some(image),
+        image_pull_policy: Some(pull_policy(subject.spec.image.pull_policy).to_owned()),
+        args: Some(vec![
+            "agent".to_owned(),
+            "fetch".to_owned(),
+            format!("--destination={destination}"),
+            format!("--name={}", from.path),
+            format!("--to={}", record::SNAPSHOT),
+            format!("--intent={}/$(POD_NAME).json", args::MEMBERS),
+            format!("--unless={}/data/member", args::DATA),
+        ]),
+        env: Some(vec![pod_name()]),
+        // A quota may ask every container for them.
+        resources: subject.spec.resources.clone(),
+        volume_mounts: Some(mounts),
+        security_context: Some(security::container()),
+        ..Container::default()
+    })
+}
+
+fn pod_name() -> EnvVar {
+    EnvVar {
+        name: "POD_NAME".to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                api_version: Some("v1".to_owned()),
+                field_path: "metadata.name".to_owned(),
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    }
+}
+
 fn container(subject: &Subject<'_>) -> Container {
     let port = |name: &str, number: u16| ContainerPort {
         name: Some(name.to_owned()),
@@ -75,17 +127,7 @@ fn container(subject: &Subject<'_>) -> Container {
         image: Some(subject.image()),
         image_pull_policy: Some(pull_policy(subject.spec.image.pull_policy).to_owned()),
         args: Some(args::of(subject)),
-        env: Some(vec![EnvVar {
-            name: "POD_NAME".to_owned(),
-            value_from: Some(EnvVarSource {
-                field_ref: Some(ObjectFieldSelector {
-                    api_version: Some("v1".to_owned()),
-                    field_path: "metadata.name".to_owned(),
-                }),
-                ..EnvVarSource::default()
-            }),
-            ..EnvVar::default()
-        }]),
+        env: Some(vec![pod_name()]),
         ports: Some(vec![
             port("client", CLIENT_PORT),
             port("peer", PEER_PORT),
@@ -143,26 +185,17 @@ fn probe(path: &str, every: i32, failures: i32) -> Probe {
 fn volumes(subject: &Subject<'_>) -> Vec<Volume> {
     let names = subject.secrets();
     // Whole volumes, not single files: only those follow when their source changes.
-    let secret = |name: &str, secret: &str| Volume {
-        name: name.to_owned(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(secret.to_owned()),
-            default_mode: Some(0o440),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
-    };
     vec![
         Volume {
-            name: "members".to_owned(),
+            name: INTENTS.to_owned(),
             config_map: Some(ConfigMapVolumeSource {
                 name: format!("{}-members", subject.name),
                 ..ConfigMapVolumeSource::default()
             }),
             ..Volume::default()
         },
-        secret("client-tls", &names.server),
-        secret("peer-tls", &names.peer),
+        place::secret("client-tls", &names.server),
+        place::secret("peer-tls", &names.peer),
     ]
 }
 
@@ -175,7 +208,7 @@ fn mounts() -> Vec<VolumeMount> {
     };
     vec![
         mount(workload::CLAIM, args::DATA, false),
-        mount("members", args::MEMBERS, true),
+        mount(INTENTS, args::MEMBERS, true),
         mount("client-tls", args::CLIENT_TLS, true),
         mount("peer-tls", args::PEER_TLS, true),
     ]

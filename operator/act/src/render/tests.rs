@@ -45,6 +45,7 @@ fn shape() -> Shape {
     Shape {
         replicas: 3,
         storage: "8Gi".into(),
+        restore: None,
     }
 }
 
@@ -64,6 +65,44 @@ fn a_spec_that_says_nothing_gives_a_cluster_with_defaults() {
     ];
     golden("services", &services);
     golden("budget", &[budget::render(&subject, 2)]);
+}
+
+#[test]
+fn a_snapshot_is_brought_before_the_first_member_starts() {
+    let spec = MainstayClusterSpec {
+        version: "1.2.3".into(),
+        ..MainstayClusterSpec::default()
+    };
+    let (none, mut settings) = (BTreeMap::new(), Settings::default());
+    settings.operator_image = Some("registry.example/operator:1".into());
+    let subject = subject(&spec, &none, &settings);
+    let restored = |at: serde_json::Value| {
+        let from = json!({"at": at, "path": "nightly.db"});
+        let shape = Shape {
+            restore: Some(serde_json::from_value(from).unwrap()),
+            ..shape()
+        };
+        let template = workload::render(&subject, &shape).spec.unwrap().template;
+        template.spec.unwrap()
+    };
+    let volume = restored(json!({"volume": {"claimName": "backups"}}));
+    let bucket = restored(json!({"s3": {"bucket": "all", "credentialsSecret": "bucket"}}));
+    for (pod, path) in [(&volume, "/backup"), (&bucket, "/credentials")] {
+        let brings = &pod.init_containers.as_ref().unwrap()[0];
+        let mounts = brings.volume_mounts.as_ref().unwrap();
+        let place = mounts.iter().find(|mount| mount.mount_path == path);
+        assert_eq!(place.unwrap().read_only, Some(true));
+        assert!(mounts.iter().any(|mount| mount.name == workload::CLAIM));
+        // The member itself sees nothing of it.
+        let own = pod.containers[0].volume_mounts.as_ref().unwrap();
+        assert!(own.iter().all(|mount| mount.mount_path != path));
+    }
+    let volumes = volume.volumes.clone().unwrap();
+    let claim = volumes
+        .iter()
+        .find_map(|known| known.persistent_volume_claim.as_ref());
+    assert_eq!(claim.unwrap().read_only, Some(true));
+    golden("restore", &volume.init_containers.unwrap());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use mainstay_operator_api::bootstrap::SnapshotRef;
 use mainstay_operator_api::storage::Retention;
 
 use super::{Subject, pod};
@@ -21,11 +22,14 @@ use crate::labels;
 pub const CLAIM: &str = "data";
 
 /// What of a StatefulSet is not the spec's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Shape {
     pub replicas: u32,
     /// What the claim template asks for. It cannot be changed in a StatefulSet that is there.
     pub storage: String,
+    /// The snapshot that the first member is about to begin with. Only then do pods know of it: where
+    /// it lies may be gone later, and no pod must need it to start.
+    pub restore: Option<SnapshotRef>,
 }
 
 pub fn render(subject: &Subject<'_>, shape: &Shape) -> StatefulSet {
@@ -42,7 +46,7 @@ pub fn render(subject: &Subject<'_>, shape: &Shape) -> StatefulSet {
                 match_labels: Some(labels::of(subject.name)),
                 ..LabelSelector::default()
             },
-            template: pod::template(subject),
+            template: pod::template(subject, shape.restore.as_ref()),
             // Members that wait for each other must not be started one after the other.
             pod_management_policy: Some("Parallel".to_owned()),
             update_strategy: Some(StatefulSetUpdateStrategy {

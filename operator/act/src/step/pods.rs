@@ -33,9 +33,15 @@ impl Actor<'_> {
 
     pub(super) async fn grow_volume(&self, ordinal: u32, uid: &str, to: u64) -> Result<(), Error> {
         let name = self.claim(ordinal);
+        let storage = &self.subject.spec.storage;
+        // As the user has written it, so that they find it again.
+        let size = match storage.bytes() == to {
+            true => storage.size.clone(),
+            false => to.to_string(),
+        };
         let patch = json!({
             "metadata": {"uid": uid},
-            "spec": {"resources": {"requests": {"storage": to.to_string()}}},
+            "spec": {"resources": {"requests": {"storage": size}}},
         });
         let api = self.api::<PersistentVolumeClaim>();
         let grown = api.patch(&name, &own(), &Patch::Merge(&patch)).await;

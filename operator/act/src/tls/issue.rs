@@ -11,7 +11,7 @@ use time::{Duration, OffsetDateTime};
 use super::Error;
 
 /// Clocks of nodes differ; a certificate must be good on all of them at once.
-pub const SKEW: Duration = Duration::hours(1);
+const SKEW: Duration = Duration::hours(1);
 
 /// A certificate and its key, in PEM.
 #[derive(Clone)]

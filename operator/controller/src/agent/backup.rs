@@ -14,7 +14,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::Store;
+use super::{Store, hand_over};
 
 /// Longest wait for the next piece of the stream.
 const PIECE: Duration = Duration::from_secs(60);
@@ -59,9 +59,7 @@ pub async fn run(arguments: &Arguments) -> Result<()> {
         // The operator shows it in the status.
         Err(error) => format!("{error:#}"),
     };
-    if let Err(error) = std::fs::write(&arguments.outcome, text) {
-        tracing::warn!(%error, "the outcome could not be handed over");
-    }
+    hand_over(&arguments.outcome, &text);
     outcome.map(drop)
 }
 
@@ -121,7 +119,8 @@ async fn receive(member: &Member, path: &Path) -> Result<Outcome> {
     describe(path).await
 }
 
-async fn describe(path: &Path) -> Result<Outcome> {
+/// What a whole snapshot is; an error for one that is not.
+pub async fn describe(path: &Path) -> Result<Outcome> {
     let mut file = File::open(path).await?;
     let length = file.metadata().await?.len();
     let Some(mut left) = length.checked_sub(CHECKSUM_BYTES) else {

@@ -14,8 +14,8 @@ pub struct Arguments {
     name: String,
 }
 
-pub fn run(arguments: &Arguments) -> Result<()> {
-    arguments.store.open()?.delete(&arguments.name)?;
+pub async fn run(arguments: &Arguments) -> Result<()> {
+    arguments.store.open()?.delete(&arguments.name).await?;
     tracing::info!(name = arguments.name, "erased");
     Ok(())
 }

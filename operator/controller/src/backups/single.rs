@@ -85,7 +85,7 @@ impl Single<'_> {
             let message = format!("MainstayCluster {name} is not available");
             return self.wait(message).await;
         }
-        let Some(image) = &self.context.operator_image else {
+        let Some(image) = &self.context.settings.operator_image else {
             let message = "the operator was started without --operator-image".to_owned();
             return self.wait(message).await;
         };
@@ -158,12 +158,16 @@ impl Single<'_> {
         {
             return Ok(None);
         }
-        let stored = self
-            .backup
-            .status
+        // A backup that failed may have stored its file before it did.
+        let status = self.backup.status.as_ref();
+        let begun = status.is_some_and(|status| status.started_at.is_some());
+        let Some(image) = self
+            .context
+            .settings
+            .operator_image
             .as_ref()
-            .is_some_and(|status| status.path.is_some());
-        let Some(image) = self.context.operator_image.as_ref().filter(|_| stored) else {
+            .filter(|_| begun)
+        else {
             self.finalizer(false).await?;
             return Ok(None);
         };
@@ -179,8 +183,20 @@ impl Single<'_> {
                 credentials: "",
                 host: "",
             };
-            create(&self.api(), &job::erase(&needs)?).await?;
-            return Ok(Some(WAIT));
+            let job = job::erase(&needs)?;
+            return match create(&self.api(), &job).await {
+                // Nothing can be made in there any more, and it shall be able to go.
+                Err(error) if error.is_ending() => {
+                    tracing::warn!(
+                        backup = self.backup.name_any(),
+                        namespace = self.namespace,
+                        "the namespace is being deleted: the file stays in its store"
+                    );
+                    self.finalizer(false).await?;
+                    Ok(None)
+                }
+                other => other.map(|()| Some(WAIT)),
+            };
         };
         let status = found.status.unwrap_or_default();
         if status.succeeded.unwrap_or(0) > 0 {
@@ -197,6 +213,12 @@ impl Single<'_> {
                 namespace = self.namespace,
                 "the file cannot be deleted; it is tried again"
             );
+            let mut known = self.backup.status.clone().unwrap_or_default();
+            known.message = Some(format!(
+                "the file cannot be deleted, and this is tried again; to leave it where it is, take \
+                 the finalizer {FINALIZER} away"
+            ));
+            self.tell(known).await?;
             let (api, name) = (self.api::<Job>(), job::name(self.backup, "erase"));
             let deleted = api.delete(&name, &DeleteParams::background()).await;
             deleted.map_err(Error::api("the job cannot be deleted"))?;

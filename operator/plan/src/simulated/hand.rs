@@ -19,6 +19,7 @@ impl World {
     /// Does what the step says; a precondition that fails changes nothing.
     pub fn act(&mut self, step: &Step, seen: &Observed) {
         self.judge(step, seen);
+        self.refused = false;
         match step.clone() {
             Step::AddFinalizer => self.cluster.finalizer = true,
             Step::Apply(parts) => parts.into_iter().for_each(|part| self.apply(part)),
@@ -55,6 +56,7 @@ impl World {
                     volume.deleting = true;
                 }
             }
+            Step::GrowVolume { .. } if self.rigid => self.refused = true,
             Step::GrowVolume { ordinal, uid, to } => {
                 if let Some(volume) = self
                     .volumes
@@ -93,7 +95,11 @@ impl World {
                     });
                 }
             }
-            Step::EnableAuth => self.auth = AuthView::Enabled,
+            Step::EnableAuth => {
+                self.auth = AuthView::Enabled;
+                self.roots = self.secret;
+            }
+            Step::SetRootPassword => self.roots = self.secret,
             Step::DeleteWorkload { uid } => {
                 if let Some(workload) = self
                     .workload
@@ -229,7 +235,6 @@ impl World {
         Certificate {
             fingerprint: format!("leaf-{number}"),
             issuer: authority.signing.fingerprint,
-            issued_at: self.now,
             not_after: self.later(i64::from(self.spec.tls.certificate_days) * DAY),
             bundle: authority.bundle,
             lacks_names: false,

@@ -2,7 +2,7 @@
 //! between any two steps. `promises.rs` notes whatever step breaks one; here
 //! it is provoked, and then everything must come to a good end.
 
-use crate::observed::{Alarm, AlarmKind, Plane};
+use crate::observed::{Alarm, AlarmKind, Plane, RestoreView};
 use mainstay_operator_api::MainstayClusterSpec;
 use mainstay_operator_api::annotation;
 use mainstay_operator_api::recovery::Repair;
@@ -96,6 +96,12 @@ impl History {
             world,
             steps: Vec::new(),
         }
+    }
+
+    fn with_backup(mut self) -> History {
+        self.world.restore = RestoreView::Ready("nightly".to_owned());
+        self.past = vec![self.world.clone()];
+        self
     }
 
     fn pass(&mut self, age: usize, acts: bool) {
@@ -286,8 +292,7 @@ fn histories() -> impl Strategy<Value = (u32, Vec<Happening>)> {
 
 /// No promise is broken, and once what was broken is mended, the cluster becomes what is asked for,
 /// or says which loss keeps it from that.
-fn is_sound(replicas: u32, happenings: &[Happening]) -> Result<(), TestCaseError> {
-    let mut history = History::new(replicas);
+fn is_sound(mut history: History, happenings: &[Happening]) -> Result<(), TestCaseError> {
     for happening in happenings {
         history.happen(happening);
         history.check()?;
@@ -320,7 +325,16 @@ proptest! {
 
     #[test]
     fn promises_hold_and_all_ends_well((replicas, happenings) in histories()) {
-        is_sound(replicas, &happenings)?;
+        is_sound(History::new(replicas), &happenings)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(config(1000))]
+
+    #[test]
+    fn they_hold_for_a_cluster_that_begins_with_a_backup((replicas, happenings) in histories()) {
+        is_sound(History::new(replicas).with_backup(), &happenings)?;
     }
 }
 
@@ -332,7 +346,7 @@ fn assert_caught(fault: Fault, words: &str) {
         ..config(2000)
     });
     let outcome = runner.run(&histories(), |(replicas, happenings)| {
-        match is_sound(replicas, &happenings) {
+        match is_sound(History::new(replicas), &happenings) {
             Err(TestCaseError::Fail(reason)) if reason.message().contains(words) => {
                 Err(TestCaseError::Fail(reason))
             }

@@ -40,7 +40,7 @@ impl World {
             return match intent.mode {
                 IntentMode::Hold => Err("the intent is to hold".to_owned()),
                 IntentMode::ForceNew => Err("there is no data to make a cluster of".to_owned()),
-                IntentMode::Bootstrap => self.form(ordinal, intent),
+                IntentMode::Bootstrap | IntentMode::Restore => self.form(ordinal, intent),
                 IntentMode::Join => self.join(ordinal, intent),
             };
         };
@@ -129,7 +129,9 @@ impl World {
                 let pod = self.pods.get(&place).filter(|pod| pod.running);
                 let forms = pod
                     .and_then(|pod| pod.intent.as_ref())
-                    .is_some_and(|intent| intent.mode == IntentMode::Bootstrap);
+                    .is_some_and(|intent| {
+                        matches!(intent.mode, IntentMode::Bootstrap | IntentMode::Restore)
+                    });
                 forms && *url == self.cluster.peer_url(place) && self.data(place).is_none()
             })
         });

@@ -165,6 +165,7 @@ impl World {
             Step::Compact { .. } => "compact".to_owned(),
             Step::Disarm { .. } => "disarm".to_owned(),
             Step::EnableAuth => "enable authentication".to_owned(),
+            Step::SetRootPassword => "set the password of root".to_owned(),
             Step::DeleteWorkload { .. } => "delete the StatefulSet".to_owned(),
             Step::RemoveFinalizer => "remove the finalizer".to_owned(),
         }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::observed::{
-    Alarm, AuthView, Cluster, LogEnd, Member, MemberStatus, MemberView, Members, Observed, Plane,
-    Pod, PodPhase, Probe, Problem, RestoreView, TlsView, Volume, Workload,
+    Alarm, AuthView, Cluster, LogEnd, Member, MemberStatus, MemberView, Members, Observed,
+    PasswordView, Plane, Pod, PodPhase, Probe, Problem, RestoreView, TlsView, Volume, Workload,
 };
 use crate::observed::{Kept, Loaded};
 use crate::record::Intent;
@@ -88,6 +88,12 @@ pub struct World {
     pub raft: Option<Raft>,
     pub tls: TlsView,
     pub auth: AuthView,
+    /// Which password the Secret holds, and which one is that of root.
+    pub secret: u32,
+    pub roots: u32,
+    /// Whether the storage class refuses growth, and whether that was what the last step met with.
+    pub rigid: bool,
+    pub refused: bool,
     pub restore: RestoreView,
     /// Versions whose image cannot be pulled.
     pub broken: BTreeSet<String>,
@@ -130,6 +136,10 @@ impl World {
             raft: None,
             tls: TlsView::default(),
             auth: AuthView::Disabled,
+            secret: 1,
+            roots: 0,
+            rigid: false,
+            refused: false,
             restore: RestoreView::None,
             broken: BTreeSet::new(),
             blocked: BTreeSet::new(),
@@ -237,9 +247,22 @@ impl World {
                 ..cached.tls.clone()
             },
             auth: self.auth,
+            password: self.password(),
             restore: self.restore.clone(),
             problems: cached.problems(),
         }
+    }
+
+    /// A password is tried as long as the record does not know it.
+    fn password(&self) -> Option<PasswordView> {
+        let version = self.secret.to_string();
+        let record = self.kept.as_ref().map(|kept| &kept.record)?;
+        let is_known = record.obeyed.get(crate::auth::PASSWORD) == Some(&version);
+        let is_asked = self.auth == AuthView::Enabled && self.reachable && !is_known;
+        is_asked.then_some(PasswordView {
+            version,
+            is_roots: self.secret == self.roots,
+        })
     }
 
     fn drift(&self) -> Vec<Part> {
@@ -289,7 +312,13 @@ impl World {
             reason: Reason::ImageUnavailable,
             message: format!("image mainstay:{} cannot be pulled", self.spec.version),
         };
-        stuck.then_some(problem).into_iter().collect()
+        let refused = Problem {
+            reason: Reason::GrowthRefused,
+            message: "the storage class refuses growth".to_owned(),
+        };
+        let problems = [(stuck, problem), (self.refused, refused)].into_iter();
+        let there = problems.filter(|(is_there, _)| *is_there);
+        there.map(|(_, problem)| problem).collect()
     }
 
     fn members(&self) -> MemberView {

@@ -216,6 +216,22 @@ fn the_quota_raises_the_alarm_and_only_a_disarm_clears_it() {
 }
 
 #[test]
+fn members_with_other_quotas_decide_as_the_proposer_is_told() {
+    let big = "x".repeat(1000);
+    for (proposers, own) in [(4000, -1), (-1, 4000), (4000, 100_000), (100_000, 4000)] {
+        let mut one = World::new(proposers);
+        let mut other = World::new(own);
+        other.quota_bytes = proposers;
+        for _ in 0..8 {
+            assert_eq!(one.apply(put("k", &big)), other.apply(put("k", &big)));
+        }
+        assert_eq!(one.revision(), other.revision());
+        assert_eq!(one.view.alarms(), other.view.alarms());
+        assert_eq!(one.view.alarms().is_empty(), proposers != 4000);
+    }
+}
+
+#[test]
 fn alarms_are_listed_raised_and_cleared_as_in_etcd() {
     let mut world = World::new(-1);
     assert!(

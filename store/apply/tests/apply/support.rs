@@ -27,6 +27,8 @@ use prost::Message;
 pub const MEMBER: u64 = 7;
 
 pub struct World {
+    /// Of the member that proposes.
+    pub quota_bytes: i64,
     pub applier: Applier,
     pub leases: Leases,
     pub auth: Auth,
@@ -86,6 +88,7 @@ impl World {
         let (view, applied) = (applier.view(), applier.applied().clone());
         let (index, term) = (applied.index(), applied.term().max(1));
         World {
+            quota_bytes,
             applier,
             leases,
             auth,
@@ -118,8 +121,8 @@ impl World {
 
     pub fn entry_of(&mut self, caller: Caller, request: u64, body: Body) -> AppliedEntry {
         self.index += 1;
-        let command =
-            mainstay_apply::encode(MEMBER, request, caller, body).expect("a shallow command");
+        let command = mainstay_apply::encode(MEMBER, request, caller, self.quota_bytes, body)
+            .expect("a shallow command");
         AppliedEntry {
             term: self.term,
             index: self.index,

@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::dial::{Connection, Target, dial};
-use super::frame::{Kind, Lane, put_frame, read_frame};
+use super::frame::{Kind, Lane, put_frame, read_frame, send};
 use super::{PeerError, SharedTraffic};
 
 /// Frames waiting to be written to one member; a caller waits for a place beyond it.
@@ -232,7 +231,7 @@ async fn write_questions<W: tokio::io::AsyncWrite + Unpin>(
             out.extend_from_slice(&frame);
         }
         traffic.sent(out.len());
-        if writer.write_all(&out).await.is_err() {
+        if send(&mut writer, &out).await.is_err() {
             return;
         }
     }

@@ -10,7 +10,7 @@ use mainstay_proto::peer;
 use mainstay_transport::{Resolver, Tls};
 use parking_lot::Mutex;
 use prost::Message;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use url::Url;
@@ -131,8 +131,7 @@ pub async fn inquire(dialler: &Dialler, url: &str) -> io::Result<peer::MembersRe
     frame::read_preamble(&mut reader).await?;
     let mut question = BytesMut::new();
     frame::put_frame(&mut question, Kind::Members, 0, &peer::MembersRequest {});
-    writer.write_all(&question).await?;
-    writer.flush().await?;
+    frame::send(&mut writer, &question).await?;
     let answer = frame::read_frame(&mut reader).await?;
     let answer = answer.ok_or(io::ErrorKind::UnexpectedEof)?;
     peer::MembersResponse::decode(answer.payload).map_err(io::Error::other)

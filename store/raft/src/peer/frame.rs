@@ -127,8 +127,7 @@ pub async fn write_preamble<W: AsyncWrite + Unpin>(
     bytes.extend_from_slice(&preamble.cluster.to_be_bytes());
     bytes.extend_from_slice(&preamble.from.to_be_bytes());
     bytes.extend_from_slice(&preamble.to.to_be_bytes());
-    to.write_all(&bytes).await?;
-    to.flush().await
+    send(to, &bytes).await
 }
 
 pub async fn read_preamble<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Preamble> {
@@ -152,6 +151,13 @@ pub async fn read_preamble<R: AsyncRead + Unpin>(from: &mut R) -> io::Result<Pre
         from: from.read_u64().await?,
         to: from.read_u64().await?,
     })
+}
+
+/// Writes frames so that they are on their way on return. TLS keeps what the socket had no room for
+/// and hands it on with the next write or a flush: the other side may be waiting for just that.
+pub async fn send<W: AsyncWrite + Unpin>(to: &mut W, frames: &[u8]) -> io::Result<()> {
+    to.write_all(frames).await?;
+    to.flush().await
 }
 
 /// Appends the frame to `out`; the caller decides when to write.
@@ -226,6 +232,19 @@ mod tests {
         );
         assert_eq!(read_frame(&mut input).await.unwrap().unwrap().id, 43);
         assert!(read_frame(&mut input).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_does_not_wait_for_the_next_frame() {
+        let (near, mut far) = tokio::io::duplex(64);
+        // It keeps what it is given until it is flushed, as TLS may.
+        let mut writer = tokio::io::BufWriter::new(near);
+        send(&mut writer, b"all of it").await.unwrap();
+        let mut read = [0; 9];
+        let reading = far.read_exact(&mut read);
+        let limit = std::time::Duration::from_secs(5);
+        tokio::time::timeout(limit, reading).await.unwrap().unwrap();
+        assert_eq!(&read, b"all of it");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::frame::{Frame, Kind, Lane, Preamble, read_frame, read_preamble, write_preamble};
+use super::frame::{Frame, Kind, Lane, Preamble, read_frame, read_preamble, send, write_preamble};
 use crate::codec;
 use crate::handler::{Handler, failure};
 use crate::snapshot::receive;
@@ -134,7 +134,7 @@ where
     let answer = service.handler.members(service.cluster).await;
     let mut out = BytesMut::new();
     put_answer(&mut out, Kind::Members, frame.id, &answer.encode_to_vec());
-    if writer.write_all(&out).await.is_ok() {
+    if send(&mut writer, &out).await.is_ok() {
         let _ = writer.shutdown().await;
     }
 }
@@ -189,7 +189,7 @@ where
                 let Some(answer) = answer else { return };
                 put_answer(&mut out, kind, id, &answer);
             }
-            if writer.write_all(&out).await.is_err() {
+            if send(&mut writer, &out).await.is_err() {
                 return;
             }
         }
@@ -278,7 +278,7 @@ where
             let answer = codec::append_response_out(&response).encode_to_vec();
             put_answer(&mut out, Kind::Append, 0, &answer);
         }
-        if writer.write_all(&out).await.is_err() || ended {
+        if send(&mut writer, &out).await.is_err() || ended {
             break;
         }
     }

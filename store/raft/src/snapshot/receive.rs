@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::SnapshotData;
 use crate::codec::{self, DecodeError};
-use crate::peer::frame::{Frame, Kind, put_frame, read_frame};
+use crate::peer::frame::{Frame, Kind, put_frame, read_frame, send};
 use crate::types::{Raft, Snapshot, SnapshotMeta, Vote, term_of};
 
 /// Files in one snapshot; RocksDB holds a few hundred for hundreds of gigabytes.
@@ -70,7 +70,7 @@ where
     };
     let mut out = BytesMut::new();
     put_frame(&mut out, Kind::SnapshotEnd, 0, &end);
-    writer.write_all(&out).await?;
+    send(writer, &out).await?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use mainstay_mvcc::SnapshotInfo;
 use mainstay_proto::peer;
 use prost::Message;
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
 use super::pins::Pins;
@@ -17,7 +17,7 @@ use super::{SnapshotData, Source};
 use crate::applied;
 use crate::codec;
 use crate::peer::dial::{Connection, Target, dial};
-use crate::peer::frame::{Kind, Lane, put_frame, read_frame};
+use crate::peer::frame::{Kind, Lane, put_frame, read_frame, send};
 use crate::peer::{PeerError, SharedTraffic};
 use crate::types::{Snapshot, Vote};
 
@@ -193,7 +193,7 @@ async fn send_file<W: AsyncWrite + Unpin>(
 }
 
 async fn write<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> Result<(), SendError> {
-    timeout(CHUNK_TIMEOUT, writer.write_all(bytes))
+    timeout(CHUNK_TIMEOUT, send(writer, bytes))
         .await
         .map_err(|_| SendError::Silent)?
         .map_err(SendError::Io)

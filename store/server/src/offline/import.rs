@@ -24,6 +24,9 @@ use super::NewCluster;
 use super::new_dir::NewDir;
 use super::restore::{open, report};
 
+/// What was accepted there is taken in here.
+const NO_QUOTA: i64 = -1;
+
 /// Entries applied in one batch.
 const BATCH_ENTRIES: usize = 256;
 
@@ -107,7 +110,7 @@ fn apply(options: &Options, entries: &[LogEntry]) -> Result<Store> {
     // refuses now.
     let apply_options = ApplyOptions {
         member_id: 0,
-        quota_bytes: -1,
+        quota_bytes: NO_QUOTA,
     };
     let auth = Auth::new(mainstay_auth::Options {
         token_ttl: Duration::ZERO,
@@ -125,7 +128,9 @@ fn apply(options: &Options, entries: &[LogEntry]) -> Result<Store> {
 
 fn entry(entry: &LogEntry) -> Result<AppliedEntry> {
     let payload = match entry.command()? {
-        Some((caller, body)) => EntryPayload::Command(encode(0, entry.index, caller, body)?),
+        Some((caller, body)) => {
+            EntryPayload::Command(encode(0, entry.index, caller, NO_QUOTA, body)?)
+        }
         None => EntryPayload::Blank,
     };
     Ok(AppliedEntry {

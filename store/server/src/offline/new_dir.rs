@@ -40,12 +40,25 @@ impl NewDir {
                 .collect(),
             token: new.initial_cluster_token.clone(),
         };
-        let identity = initial.identity(&new.name)?;
         let given = new.data_dir.clone();
         let target = given.unwrap_or_else(|| PathBuf::from(format!("{}.etcd", new.name)));
+        NewDir::of(target, &initial, &new.name)
+    }
+
+    /// The same for a member that is known already.
+    pub fn of(target: PathBuf, initial: &InitialCluster, name: &str) -> Result<NewDir> {
+        let identity = initial.identity(name)?;
         must_be_free(&target)?;
+        let building = beside(&target)?;
+        // Our process id is in its name: whoever began it has ended. In a container that is always so.
+        match fs::remove_dir_all(&building) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| building.display().to_string());
+            }
+            _ => {}
+        }
         let dir = NewDir {
-            building: beside(&target)?,
+            building,
             target,
             identity,
             applied: initial.founding_state(),
@@ -55,7 +68,8 @@ impl NewDir {
         Ok(dir)
     }
 
-    fn member(&self) -> PathBuf {
+    /// What is the member's of it.
+    pub fn member(&self) -> PathBuf {
         self.building.join(data_dir::MEMBER)
     }
 
@@ -157,6 +171,12 @@ mod tests {
         let slashed = dir.path().join("a.etcd/");
         let abandoned = NewDir::begin(&new(&slashed)).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        fs::create_dir(abandoned.store()).unwrap();
+        // One that was killed leaves its part, and the next of its id begins anew.
+        let store = abandoned.store();
+        std::mem::forget(abandoned);
+        let abandoned = NewDir::begin(&new(&slashed)).unwrap();
+        assert!(abandoned.store() == store && !store.exists());
         fs::create_dir(abandoned.store()).unwrap();
         drop(abandoned);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);

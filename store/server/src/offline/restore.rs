@@ -32,18 +32,27 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if (arguments.bump_revision > 0) != arguments.mark_compacted {
         bail!("--mark-compacted required if --revision-bump > 0");
     }
-    let named = || arguments.file.display().to_string();
     let file = open(&arguments.file)?;
     if !arguments.skip_hash_check {
-        trailer::verify(&file).with_context(named)?;
+        trailer::verify(&file).with_context(|| arguments.file.display().to_string())?;
     }
     let dir = NewDir::begin(&arguments.cluster)?;
-    let raise = Some(arguments.bump_revision).filter(|by| *by > 0);
-    let options = Options::new(dir.store());
-    let imported =
-        mainstay_snapshot::import(file, &options, &dir.applied, raise).with_context(named)?;
+    let imported = import(&dir, file, arguments.bump_revision);
+    let imported = imported.with_context(|| arguments.file.display().to_string())?;
     report(&dir, &imported);
     dir.finish()
+}
+
+/// The content of a backup into the store of a new directory.
+pub fn import(dir: &NewDir, file: File, bump_revision: u64) -> Result<Imported> {
+    let raise = Some(bump_revision).filter(|by| *by > 0);
+    let options = Options::new(dir.store());
+    Ok(mainstay_snapshot::import(
+        file,
+        &options,
+        &dir.applied,
+        raise,
+    )?)
 }
 
 pub fn open(path: &Path) -> Result<File> {

@@ -1,5 +1,6 @@
 //! One MainstayCluster on the node, as a user sees and changes it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -14,13 +15,23 @@ pub const LIMIT: Duration = Duration::from_secs(240);
 pub const NAMESPACE: &str = "default";
 
 pub struct Cluster {
+    /// In the namespace of the cluster.
     pub kubectl: Kubectl,
+    pub namespace: String,
     pub name: &'static str,
 }
 
 impl Cluster {
-    pub fn new(kubectl: Kubectl, name: &'static str) -> Self {
-        Self { kubectl, name }
+    pub fn new(kubectl: &Kubectl, name: &'static str) -> Self {
+        Self::within(kubectl, NAMESPACE, name)
+    }
+
+    pub fn within(kubectl: &Kubectl, namespace: &str, name: &'static str) -> Self {
+        Self {
+            kubectl: kubectl.within(namespace),
+            namespace: namespace.to_owned(),
+            name,
+        }
     }
 
     /// Declares it with so many members.
@@ -34,7 +45,7 @@ impl Cluster {
         self.kubectl.apply(&[json!({
             "apiVersion": "mainstay.dev/v1alpha1",
             "kind": "MainstayCluster",
-            "metadata": {"name": self.name, "namespace": NAMESPACE},
+            "metadata": {"name": self.name, "namespace": self.namespace},
             "spec": spec,
         })])
     }
@@ -84,6 +95,38 @@ impl Cluster {
         })
     }
 
+    /// Waits until a condition has this reason, and says so with these words in its message.
+    pub fn until_told(&self, kind: &str, reason: &str, words: &[&str]) -> Result<Duration> {
+        let what = format!("{} tells of {reason}", self.name);
+        let told = self.until(&what, |seen| row(seen, kind)["reason"] == *reason)?;
+        let message = row(&self.get()?, kind)["message"].to_string();
+        match words.iter().find(|word| !message.contains(**word)) {
+            Some(word) => bail!("{reason} of {} lacks {word:?}: {message}", self.name),
+            None => Ok(told),
+        }
+    }
+
+    pub fn annotate(&self, key: &str, value: &str) -> Result<()> {
+        let asked = format!("mainstay.dev/{key}={value}");
+        let words = ["annotate", "msc", self.name, "--overwrite", &asked];
+        self.kubectl.run(&words).map(drop)
+    }
+
+    /// The pods with their ids, sorted.
+    pub fn pods(&self) -> Result<Vec<String>> {
+        let path = "-o=jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}{\"\\n\"}{end}";
+        let words = ["get", "pods", "-l", &self.selector(), path];
+        let text = self.kubectl.run(&words)?;
+        let mut pods: Vec<String> = text.lines().map(str::to_owned).collect();
+        pods.sort();
+        Ok(pods)
+    }
+
+    /// What the operator and Kubernetes have made for it is told by this label.
+    pub fn selector(&self) -> String {
+        format!("app.kubernetes.io/instance={}", self.name)
+    }
+
     /// The pod that leads, by its label.
     pub fn leader(&self) -> Result<String> {
         let selector = format!(
@@ -113,27 +156,49 @@ impl Cluster {
             .run(&["get", kind, name, "--ignore-not-found", &output])
     }
 
-    /// The value of a key of a Secret.
-    pub fn secret(&self, name: &str, key: &str) -> Result<Vec<u8>> {
+    /// The values of a Secret, all of one moment.
+    pub fn secret(&self, name: &str) -> Result<BTreeMap<String, Vec<u8>>> {
         use base64::Engine as _;
         let secret = self.kubectl.json(&["get", "secret", name])?;
-        let value = secret["data"][key].as_str();
-        let value = value.with_context(|| format!("Secret {name} has no {key}"))?;
-        Ok(base64::engine::general_purpose::STANDARD.decode(value)?)
+        let data = secret["data"].as_object();
+        let data = data.with_context(|| format!("Secret {name} is empty"))?;
+        let engine = base64::engine::general_purpose::STANDARD;
+        let values = data.iter().map(|(key, value)| {
+            let value = value.as_str().unwrap_or_default();
+            Ok((key.clone(), engine.decode(value)?))
+        });
+        values.collect()
+    }
+
+    /// What a client shows and trusts, by a Secret: CA, certificate and key.
+    pub fn credentials(&self, secret: &str) -> Result<[Vec<u8>; 3]> {
+        let mut data = self.secret(secret)?;
+        let mut part = |key: &str| {
+            let value = data.remove(key);
+            value.with_context(|| format!("Secret {secret} has no {key}"))
+        };
+        Ok([part("ca.crt")?, part("tls.crt")?, part("tls.key")?])
     }
 
     /// Deletes it and waits until nothing of it is left.
     pub fn delete(&self) -> Result<()> {
         self.kubectl
             .run(&["delete", "msc", self.name, "--wait=true", "--timeout=180s"])?;
-        let selector = format!("app.kubernetes.io/instance={}", self.name);
+        self.until_gone("")
+    }
+
+    /// Waits until nothing of it is left but what `kept` names, such as `persistentvolumeclaim`.
+    pub fn until_gone(&self, kept: &str) -> Result<()> {
         let kinds = "statefulsets,pods,services,configmaps,secrets,poddisruptionbudgets,persistentvolumeclaims";
-        let words = ["get", kinds, "-l", &selector, "-o=name"];
-        self.kubectl
-            .until("nothing is left of it", LIMIT, &words, |text| {
-                text.trim().is_empty()
-            })?;
-        Ok(())
+        let words = ["get", kinds, "-l", &self.selector(), "-o=name"];
+        let gone = |text: &str| {
+            let mut lines = text.lines().filter(|line| !line.is_empty());
+            lines.all(|line| !kept.is_empty() && line.starts_with(kept))
+        };
+        let waited = self
+            .kubectl
+            .until("nothing is left of it", LIMIT, &words, gone);
+        waited.map(drop)
     }
 
     /// Everything that helps to see why something does not happen.
@@ -163,11 +228,26 @@ impl Cluster {
 
 /// The status of a condition of an object.
 pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a str> {
-    let conditions = object["status"]["conditions"].as_array()?;
+    row(object, kind)["status"].as_str()
+}
+
+/// A condition of an object; null if there is none of this kind.
+pub fn row<'a>(object: &'a Value, kind: &str) -> &'a Value {
+    const NONE: &Value = &Value::Null;
+    let conditions = object["status"]["conditions"].as_array();
     let found = conditions
-        .iter()
-        .find(|condition| condition["type"] == kind)?;
-    found["status"].as_str()
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == kind);
+    found.unwrap_or(NONE)
+}
+
+/// An error unless these are the same pods.
+pub fn same(before: &[String], now: &[String]) -> Result<()> {
+    match before == now {
+        true => Ok(()),
+        false => bail!("pods were {before:?} and are {now:?}"),
+    }
 }
 
 /// Puts the fields of one object over those of another.

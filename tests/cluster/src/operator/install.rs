@@ -30,18 +30,25 @@ impl<'a> Release<'a> {
 
     /// Installs it with the node's images and waits until the operator says that it is ready.
     pub fn install(&self) -> Result<()> {
+        self.change("install", &[])
+    }
+
+    /// Installs or upgrades it with further values.
+    pub fn change(&self, verb: &str, values: &[&str]) -> Result<()> {
         let chart = self.programs.checkout.join("charts/mainstay-operator");
-        let mut helm = self.helm(&["install", RELEASE]);
+        let mut helm = self.helm(&[verb, RELEASE]);
         helm.arg(chart).args([
             "--namespace",
             NAMESPACE,
             "--create-namespace",
             "--set=image.repository=mainstay-operator",
             "--set=server.repository=mainstay",
+            "--set=certManager.enabled=true",
             "--wait",
             "--timeout",
             HELM_LIMIT,
         ]);
+        helm.args(values);
         match tools::output(&mut helm) {
             Ok(_) => Ok(()),
             Err(error) => {

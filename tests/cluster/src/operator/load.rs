@@ -36,7 +36,7 @@ const REFRESH: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_secs(60);
 
 /// The newest certificate and what it trusts.
-type Shown = Arc<Mutex<ClientTls>>;
+pub type Shown = Arc<Mutex<ClientTls>>;
 
 pub struct Load {
     runtime: Runtime,
@@ -197,16 +197,15 @@ fn notice(story: &Story, history: &History) -> Verdict {
     }
 }
 
-fn certificate(cluster: &Cluster) -> Result<ClientTls> {
+pub fn certificate(cluster: &Cluster) -> Result<ClientTls> {
     let name = format!("{}-client-tls", cluster.name);
-    let secret = |key| cluster.secret(&name, key);
-    let (ca, pair) = (secret("ca.crt")?, (secret("tls.crt")?, secret("tls.key")?));
-    Ok(ClientTls::from_pem(&ca, (&pair.0, &pair.1), &[b"h2"])?)
+    let [ca, certificate, key] = cluster.credentials(&name)?;
+    Ok(ClientTls::from_pem(&ca, (&certificate, &key), &[b"h2"])?)
 }
 
 /// Reads the certificate again every few seconds; connections made from then on use it.
 fn refresh(cluster: &Cluster, shown: Shown, refreshing: Arc<AtomicBool>) {
-    let cluster = Cluster::new(cluster.kubectl.clone(), cluster.name);
+    let cluster = Cluster::within(&cluster.kubectl, &cluster.namespace, cluster.name);
     std::thread::spawn(move || {
         while refreshing.load(Ordering::Relaxed) {
             std::thread::sleep(REFRESH);
@@ -218,7 +217,7 @@ fn refresh(cluster: &Cluster, shown: Shown, refreshing: Arc<AtomicBool>) {
     });
 }
 
-fn connect(host: &str, address: SocketAddr, shown: &Shown) -> Result<Connection> {
+pub fn connect(host: &str, address: SocketAddr, shown: &Shown) -> Result<Connection> {
     // The scheme is that of what is inside the connection, which is made below.
     let endpoint = Endpoint::from_shared(format!("http://{host}:2379"))?
         .connect_timeout(KEEP_ALIVE)

@@ -12,6 +12,26 @@ impl Times {
         self.0.push(format!("{what}: {:.1} s", took.as_secs_f64()));
     }
 
+    /// Something that is not a time.
+    pub fn say(&mut self, line: String) {
+        self.0.push(line);
+    }
+
+    /// How long the same took many times.
+    pub fn spread(&mut self, what: &str, mut took: Vec<Duration>) {
+        took.sort_unstable();
+        let at = |share: usize| {
+            let place = (took.len() * share).div_ceil(100).saturating_sub(1);
+            took.get(place).copied().unwrap_or_default().as_millis()
+        };
+        self.0.push(format!(
+            "{what}: n {}, p50 {} ms, p99 {} ms",
+            took.len(),
+            at(50),
+            at(99)
+        ));
+    }
+
     /// What clients noticed of a story.
     pub fn clients(&mut self, story: &str, verdict: &Verdict) {
         self.0.push(format!(

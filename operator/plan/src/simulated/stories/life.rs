@@ -1,6 +1,7 @@
 //! A cluster from its first day to its last.
 
-use crate::observed::{AuthView, RestoreView};
+use crate::Step;
+use crate::observed::{AuthView, Observed, Probe, RestoreView};
 use mainstay_operator_api::MainstayClusterSpec;
 use mainstay_operator_api::cluster::AuthSpec;
 use mainstay_operator_api::storage::Retention;
@@ -86,6 +87,58 @@ fn a_cluster_begins_with_a_backup_and_grows() {
         ],
     );
     assert_ready(&world);
+    let record = world.kept.clone().unwrap().record;
+    assert_eq!((record.restoring(), record.lives[&0]), (None, 1));
+    // What the first member held is learnt from the others now; the backup is not asked again.
+    world.restore = RestoreView::Missing("there is no backup nightly".to_owned());
+    world.lose_volume(0);
+    world.settle();
+    assert_ready(&world);
+    assert_eq!(world.formed, 1);
+    assert_eq!(world.kept.clone().unwrap().record.lives[&0], 2);
+}
+
+#[test]
+fn nothing_is_ready_while_a_new_template_is_not_taken_up() {
+    let world = running(3);
+    let mut observed = world.observe(&world);
+    let ready = |observed: &Observed| {
+        let mut conditions = crate::plan(observed).status.conditions.into_iter();
+        conditions
+            .find(|known| known.type_ == "Ready")
+            .unwrap()
+            .status
+    };
+    assert_eq!(ready(&observed), "True");
+    observed.workload.as_mut().unwrap().update_revision.clear();
+    assert_eq!(ready(&observed), "False");
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_restored_is_told_and_waited_for() {
+    let mut world = World::new(MainstayClusterSpec::default());
+    world.restore = RestoreView::Ready("nightly".to_owned());
+    world.blocked.insert(0);
+    world.settle();
+    let mut observed = world.observe(&world);
+    let probe = Probe {
+        reason: Some("snapshot /a.db cannot be restored: checksum".to_owned()),
+        ..Probe::default()
+    };
+    observed.probes.insert(0, probe);
+    let plan = crate::plan(&observed);
+    assert_eq!(plan.step, None);
+    let mut conditions = plan.status.conditions.into_iter();
+    let degraded = conditions.find(|known| known.type_ == "Degraded").unwrap();
+    assert_eq!(degraded.reason, "RestoreFailed");
+    assert!(
+        degraded.message.contains("delete the pod"),
+        "{}",
+        degraded.message
+    );
+    world.blocked.clear();
+    world.settle();
+    assert_ready(&world);
 }
 
 #[test]
@@ -166,6 +219,33 @@ fn authentication_is_switched_on() {
     world.spec.auth = Some(AuthSpec {
         root_secret: "root".to_owned(),
     });
-    assert_steps(&mut world, &["enable authentication"]);
+    assert_steps(&mut world, &["enable authentication", "note 0 1 2"]);
     assert_eq!(world.auth, AuthView::Enabled);
+    assert_ready(&world);
+}
+
+#[test]
+fn nothing_is_ready_before_authentication_is_on() {
+    let mut world = running(3);
+    world.spec.auth = Some(AuthSpec {
+        root_secret: "root".to_owned(),
+    });
+    while world.pass().step != Some(Step::EnableAuth) {}
+    assert_eq!(world.condition("Ready"), "False WaitingForMembers");
+    world.settle();
+    assert_ready(&world);
+}
+
+#[test]
+fn the_password_of_root_follows_its_secret() {
+    let mut world = running(3);
+    world.spec.auth = Some(AuthSpec {
+        root_secret: "root".to_owned(),
+    });
+    world.settle();
+    world.secret = 2;
+    assert_steps(&mut world, &["set the password of root", "note 0 1 2"]);
+    assert_eq!(world.roots, 2);
+    assert_steps(&mut world, &[]);
+    assert_ready(&world);
 }

@@ -195,3 +195,22 @@ fn a_pod_that_an_old_cache_shows_as_down_is_not_stopped() {
     let plan = world.pass_over(&old, true);
     assert_eq!(plan.step, None, "{}", world.message("Progressing"));
 }
+
+#[test]
+fn a_class_that_refuses_growth_holds_up_nothing_else() {
+    let mut world = running(3);
+    world.rigid = true;
+    world.spec.storage.size = "16Gi".to_owned();
+    world.spec.version = "0.1.9".to_owned();
+    world.spec.replicas = 4;
+    world.watch_for(1200);
+    assert_eq!(world.condition("Degraded"), "True GrowthRefused");
+    let status = world.status.clone().unwrap();
+    assert_eq!(status.version.as_deref(), Some("0.1.9"));
+    assert_eq!(status.ready.as_deref(), Some("4/4"));
+    world.rigid = false;
+    world.settle();
+    assert_ready(&world);
+    let volumes = world.volumes.values();
+    assert!(volumes.into_iter().all(|volume| volume.request == 16 << 30));
+}
