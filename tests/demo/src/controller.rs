@@ -11,6 +11,7 @@ use mainstay_client::kv::{Compare, Op};
 use mainstay_client::resource::{Object, Resources};
 use mainstay_client::{Client, Error};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 
 use crate::fleet::{self, CONTROLLER_TTL, Kept, Kind, MOST_WORKERS, POST, WORKER_TTL, Worker};
 
@@ -18,27 +19,46 @@ struct Workshop {
     client: Client,
     endpoints: String,
     kinds: Resources<Kind>,
+    stop: Arc<Notify>,
 }
 
 pub async fn run(client: Client, endpoints: String, name: String) -> Result<()> {
+    let stop = Arc::new(Notify::new());
+    let told = stop.clone();
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        terminated.recv().await;
+        // It is kept for whoever asks later.
+        told.notify_one();
+    });
     let workshop = Arc::new(Workshop {
         kinds: client.resources(),
-        client: client.clone(),
+        client,
         endpoints,
+        stop,
     });
+    // Who has lost the post may have been out of reach for long: it begins anew, as another.
+    while let Err(error) = lead(&workshop, &name).await {
+        match error {
+            Error::LeaseLost { .. } => eprintln!("{name}: {error}"),
+            error => bail!(error),
+        }
+    }
+    Ok(())
+}
+
+async fn lead(workshop: &Arc<Workshop>, name: &str) -> Result<(), Error> {
+    let client = &workshop.client;
     let workers: Resources<Worker> = client.resources();
-    let mut terminated = signal(SignalKind::terminate())?;
+    let stop = workshop.stop.clone();
     let controller = Controller::new(workshop.kinds.clone())
         .owns(&workers, |worker: &Object<Worker>| {
             fleet::kind_of(&worker.name).map(str::to_owned)
         })
-        .leading(Post::new(&client, POST, name, CONTROLLER_TTL))
-        .until(async move {
-            terminated.recv().await;
-        });
+        .leading(Post::new(client, POST, name, CONTROLLER_TTL))
+        .until(async move { stop.notified().await });
     let again = |_, _: &anyhow::Error, _| Action::BackOff;
-    controller.run(reconcile, again, workshop).await?;
-    Ok(())
+    controller.run(reconcile, again, workshop.clone()).await
 }
 
 /// Compares what is wanted of a kind with its workers, and starts or ends what differs.

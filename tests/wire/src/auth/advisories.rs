@@ -181,7 +181,7 @@ async fn gateway(options: &Options) -> Result<()> {
     by_token(options).await?;
     let (mut said, mut silent) = (Vec::new(), Vec::new());
     for binary in [options.etcd(), options.subject.clone()] {
-        let site = Site::start_without_list(&binary).await?;
+        let site = Site::start_without_lists(&binary).await?;
         let config = crate::tls::client::config(&site.trusted(), Some(&site.client), &[b"h2"])?;
         let channel = crate::tls::client::channel(site.peers[0].client_port, config).await?;
         for step in [

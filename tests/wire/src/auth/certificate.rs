@@ -12,8 +12,8 @@ use crate::tls::site::{Site, client_leaf};
 /// A caller is the common name of its own certificate, a token goes before it, and the gateway
 /// inherits nothing.
 pub async fn run(options: &Options) -> Result<()> {
-    let etcd = seen(&Site::start_without_list(&options.etcd()).await?).await?;
-    let subject = seen(&Site::start_without_list(options.subject()).await?).await?;
+    let etcd = seen(&Site::start_without_lists(&options.etcd()).await?).await?;
+    let subject = seen(&Site::start_without_lists(options.subject()).await?).await?;
     for (expected, found) in etcd.iter().zip(&subject) {
         ensure!(expected == found, "etcd {expected:?}, not {found:?}");
     }

@@ -214,7 +214,8 @@ pub async fn life(site: &mut Site<'_>) -> Result<()> {
 /// One of two replicas reconciles; the other follows when it stops, dies, or loses its lease.
 pub async fn replicas(site: &mut Site<'_>) -> Result<()> {
     let client = site.client()?;
-    let ttl = Duration::from_secs(6);
+    // Outlives the choice of a new leader of the store, also on a machine that is busy.
+    let ttl = Duration::from_secs(10);
     let post = |name: &str| Post::new(&client, "test/post", name, ttl);
     let leads = async |name: &str| {
         let looked = async {
