@@ -4,8 +4,16 @@ use mainstay_operator_api::condition::Reason;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{what}: {}{}", words(.source), advice(what))]
+    #[error("{what}: {}", words(.source))]
     Api {
+        what: String,
+        source: Box<kube::Error>,
+    },
+    #[error(
+        "{what}: {}; set allowVolumeExpansion on its storage class, if that can grow volumes",
+        words(.source)
+    )]
+    Growth {
         what: String,
         source: Box<kube::Error>,
     },
@@ -40,6 +48,15 @@ impl Error {
         }
     }
 
+    /// The same of a volume that is to grow.
+    pub(crate) fn growth(volume: &str) -> impl FnOnce(kube::Error) -> Error {
+        let named = Error::api(format!("growing volume {volume}"));
+        |source| match named(source) {
+            Error::Api { what, source } => Error::Growth { what, source },
+            other => other,
+        }
+    }
+
     /// Whether another look is all that it takes.
     pub fn is_change(&self) -> bool {
         matches!(self, Error::Changed(_))
@@ -49,14 +66,12 @@ impl Error {
     pub fn reason(&self) -> Reason {
         match self {
             Error::SecretMissing(_) | Error::SecretIncomplete { .. } => Reason::SecretMissing,
-            Error::Api { what, source } if what.starts_with(crate::step::GROWING) => {
-                match source.as_ref() {
-                    kube::Error::Api(status) if matches!(status.code, 403 | 422) => {
-                        Reason::GrowthRefused
-                    }
-                    _ => Reason::ApplyFailed,
+            Error::Growth { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) if matches!(status.code, 403 | 422) => {
+                    Reason::GrowthRefused
                 }
-            }
+                _ => Reason::ApplyFailed,
+            },
             _ => Reason::ApplyFailed,
         }
     }
@@ -70,28 +85,24 @@ fn words(error: &kube::Error) -> String {
     }
 }
 
-/// What helps, where the API server does not say so.
-fn advice(what: &str) -> &'static str {
-    match what.starts_with(crate::step::GROWING) {
-        true => "; set allowVolumeExpansion on its storage class, if that can grow volumes",
-        false => "",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
 
     use super::*;
 
-    fn refused(what: &str, code: u16) -> Error {
+    fn answer(code: u16) -> kube::Error {
         let status = Status::failure("volumes do not grow", "Forbidden").with_code(code);
-        Error::api(what)(kube::Error::Api(Box::new(status)))
+        kube::Error::Api(Box::new(status))
+    }
+
+    fn refused(what: &str, code: u16) -> Error {
+        Error::api(what)(answer(code))
     }
 
     #[test]
     fn errors_say_what_the_api_server_said_and_fall_into_reasons() {
-        let growing = refused(&format!("{} data-a-0", crate::step::GROWING), 403);
+        let growing = Error::growth("data-a-0")(answer(403));
         assert_eq!(growing.reason(), Reason::GrowthRefused);
         assert_eq!(
             growing.to_string(),

@@ -19,9 +19,6 @@ use crate::error::Error;
 use crate::ledger::Ledger;
 use crate::render::Subject;
 
-/// How the growing of a volume is named in an error.
-pub(crate) const GROWING: &str = "growing volume";
-
 /// What a step is carried out with: all of it from the pass that decided it.
 pub struct Actor<'a> {
     pub client: &'a Client,

@@ -96,6 +96,12 @@ pub struct S3Destination {
     pub credentials_secret: String,
 }
 
+impl S3Destination {
+    /// Keys of the Secret that must be there.
+    pub const ACCESS_KEY_ID: &str = "accessKeyID";
+    pub const SECRET_ACCESS_KEY: &str = "secretAccessKey";
+}
+
 /// What has become of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -9,19 +9,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
-use k8s_openapi::NamespaceResourceScope;
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use mainstay_operator_api::{MainstayBackup, MainstayBackupSchedule};
-use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::metrics::Object;
 
+const KIND: &str = "MainstayBackup";
+const SCHEDULE_KIND: &str = "MainstayBackupSchedule";
 /// On backups that a schedule has made: its name.
 pub const SCHEDULE: &str = "mainstay.dev/schedule";
 
@@ -69,7 +71,11 @@ pub async fn run(
         .with_config(settings())
         .owns(context.api::<Job>(scope), all().labels(&job::selector()))
         .graceful_shutdown_on(stop.clone())
-        .run(backup, failed, context.clone())
+        .run(
+            backup,
+            |object, error, context| failed(KIND, &object, error, &context),
+            context.clone(),
+        )
         .for_each(|_| async {});
     let api = context.api::<DeserializeGuard<MainstayBackupSchedule>>(scope);
     let of_schedule = |backup: DeserializeGuard<MainstayBackup>| {
@@ -80,7 +86,11 @@ pub async fn run(
         .with_config(settings())
         .watches(context.api(scope), all().labels(SCHEDULE), of_schedule)
         .graceful_shutdown_on(stop)
-        .run(schedule, failed, context.clone())
+        .run(
+            schedule,
+            |object, error, context| failed(SCHEDULE_KIND, &object, error, &context),
+            context.clone(),
+        )
         .for_each(|_| async {});
     tokio::join!(backups, schedules);
 }
@@ -94,7 +104,7 @@ async fn backup(
     };
     let started = Instant::now();
     let outcome = single::pass(&context, &named).await;
-    end(&context, "MainstayBackup", named, started, outcome)
+    end(&context, KIND, named, started, outcome)
 }
 
 async fn schedule(
@@ -106,7 +116,7 @@ async fn schedule(
     };
     let started = Instant::now();
     let outcome = schedule::pass(&context, &named).await;
-    end(&context, "MainstayBackupSchedule", named, started, outcome)
+    end(&context, SCHEDULE_KIND, named, started, outcome)
 }
 
 /// `None` if nothing may or can be done about it.
@@ -114,11 +124,7 @@ fn begin<K>(object: &DeserializeGuard<K>, context: &Context) -> Option<Object>
 where
     K: Resource<DynamicType = ()>,
 {
-    let meta = object.meta();
-    let named = Object {
-        namespace: meta.namespace.clone().unwrap_or_default(),
-        name: meta.name.clone().unwrap_or_default(),
-    };
+    let named = named(object);
     if let Err(invalid) = &object.0 {
         tracing::warn!(
             object = named.name,
@@ -145,19 +151,49 @@ fn end(
     Ok(after.map_or_else(Action::await_change, Action::requeue))
 }
 
-fn failed<K>(object: Arc<DeserializeGuard<K>>, error: &Error, context: Arc<Context>) -> Action
+fn failed<K>(
+    kind: &'static str,
+    object: &DeserializeGuard<K>,
+    error: &Error,
+    context: &Context,
+) -> Action
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned,
+    K: Resource<DynamicType = ()>,
 {
-    let meta = object.meta();
-    let named = Object {
-        namespace: meta.namespace.clone().unwrap_or_default(),
-        name: meta.name.clone().unwrap_or_default(),
-    };
-    let kind = match K::kind(&()).as_ref() {
-        "MainstayBackup" => "MainstayBackup",
-        _ => "MainstayBackupSchedule",
-    };
+    let named = named(object);
     tracing::warn!(kind, object = named.name, namespace = named.namespace, %error, "a pass failed");
     Action::requeue(context.failures.failed((kind, named)))
+}
+
+fn named<K>(object: &DeserializeGuard<K>) -> Object
+where
+    K: Resource<DynamicType = ()>,
+{
+    let meta = object.meta();
+    Object {
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: meta.name.clone().unwrap_or_default(),
+    }
+}
+
+/// The one condition of an object of these kinds; its time is that of the last change of its truth.
+fn condition<'a>(
+    before: impl IntoIterator<Item = &'a Condition>,
+    object: &impl Resource<DynamicType = ()>,
+    kind: &str,
+    (truth, reason): (&str, &str),
+    message: String,
+) -> Condition {
+    let same = before.into_iter().find(|known| known.status == truth);
+    Condition {
+        type_: kind.to_owned(),
+        status: truth.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        last_transition_time: match same {
+            Some(known) => known.last_transition_time.clone(),
+            None => Time(Timestamp::now()),
+        },
+        observed_generation: object.meta().generation,
+    }
 }

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use kube::api::{Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
 use mainstay_operator_api::{MainstayCluster, MainstayClusterStatus};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::context::Context;
@@ -30,19 +33,8 @@ pub async fn write(
     if lately && without_numbers(&known) == without_numbers(status) {
         return Ok(());
     }
-    let patch = json!({
-        "apiVersion": "mainstay.dev/v1alpha1",
-        "kind": "MainstayCluster",
-        // Of this resource and not of a later one of the same name.
-        "metadata": {"uid": cluster.metadata.uid},
-        "status": status,
-    });
-    let params = PatchParams::apply(MANAGER).force();
     let api = context.api::<MainstayCluster>(Some(&named.namespace));
-    match api
-        .patch_status(&named.name, &params, &Patch::Apply(&patch))
-        .await
-    {
+    match apply(&api, cluster, status).await {
         // It went away meanwhile.
         Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(()),
         other => {
@@ -51,6 +43,27 @@ pub async fn write(
             Ok(())
         }
     }
+}
+
+/// Writes the status of a resource of ours.
+pub async fn apply<K, S>(api: &Api<K>, object: &K, status: &S) -> kube::Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    S: Serialize,
+{
+    let patch = json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        // Of this resource and not of a later one of the same name.
+        "metadata": {"uid": object.meta().uid},
+        "status": status,
+    });
+    let params = PatchParams::apply(MANAGER).force();
+    let name = object.name_any();
+    let written = api
+        .patch_status(&name, &params, &Patch::Apply(&patch))
+        .await;
+    written.map(drop)
 }
 
 fn without_numbers(status: &MainstayClusterStatus) -> MainstayClusterStatus {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use mainstay_transport::ClientTls;
+use mainstay_transport::{ClientTls, bottom};
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 use tower::service_fn;
@@ -73,13 +73,4 @@ async fn dial(
     stream.set_nodelay(true)?;
     let secure = tls.connect(stream, &address.host).await;
     secure.map(TokioIo::new).map_err(std::io::Error::other)
-}
-
-/// The reason at the bottom: those above it only say that something failed.
-fn bottom(error: &dyn std::error::Error) -> String {
-    let mut reason = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    reason.to_string()
 }

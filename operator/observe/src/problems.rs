@@ -45,8 +45,7 @@ pub async fn find(
 
 fn secrets(source: &Source<'_>, objects: &Objects) -> Vec<Problem> {
     let auth = source.cluster.spec.auth.iter();
-    let password =
-        auth.filter_map(|auth| lacking(objects, &auth.root_secret, &[AuthSpec::PASSWORD]));
+    let password = auth.filter_map(|auth| kept(objects, &auth.root_secret, &[AuthSpec::PASSWORD]));
     let all = certificates(source, objects).into_iter().chain(password);
     all.map(|message| Problem {
         reason: Reason::SecretMissing,
@@ -62,12 +61,16 @@ pub fn certificates(source: &Source<'_>, objects: &Objects) -> Vec<String> {
     }
     let names = source.leaves.values();
     names
-        .filter_map(|name| lacking(objects, name, &["tls.crt", "tls.key", "ca.crt"]))
+        .filter_map(|name| kept(objects, name, &["tls.crt", "tls.key", "ca.crt"]))
         .collect()
 }
 
-fn lacking(objects: &Objects, name: &str, keys: &[&str]) -> Option<String> {
-    let found = objects.secrets.get(name);
+fn kept(objects: &Objects, name: &str, keys: &[&str]) -> Option<String> {
+    lacking(objects.secrets.get(name), name, keys)
+}
+
+/// What a Secret lacks and what to do about it; none if it has all of the keys.
+pub fn lacking(found: Option<&Secret>, name: &str, keys: &[&str]) -> Option<String> {
     let missing = keys.iter().filter(|key| !holds(found, key));
     let missing: Vec<&str> = missing.copied().collect();
     let missing = (!missing.is_empty()).then(|| missing.join(", "))?;

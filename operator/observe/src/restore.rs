@@ -3,12 +3,17 @@
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use kube::{Api, Client, ResourceExt};
 use mainstay_operator_api::MainstayCluster;
-use mainstay_operator_api::backup::{BackupPhase, Destination, MainstayBackup};
+use mainstay_operator_api::backup::{BackupPhase, Destination, MainstayBackup, S3Destination};
 use mainstay_operator_api::bootstrap::{RestoreSource, SnapshotRef};
 use mainstay_operator_plan::observed::RestoreView;
 
+use crate::problems;
+
 /// What opens a bucket.
-const KEYS: [&str; 2] = ["accessKeyID", "secretAccessKey"];
+const KEYS: [&str; 2] = [
+    S3Destination::ACCESS_KEY_ID,
+    S3Destination::SECRET_ACCESS_KEY,
+];
 
 /// Of use only until the cluster's first record is written.
 pub async fn read(client: &Client, cluster: &MainstayCluster) -> RestoreView {
@@ -80,26 +85,11 @@ async fn reachable(client: &Client, namespace: &str, at: &Destination) -> Result
     };
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let name = &bucket.credentials_secret;
-    let secret = match api.get_opt(name).await {
-        Ok(Some(secret)) => secret,
-        Ok(None) => {
-            return Err(format!(
-                "the Secret {name}, which opens the bucket, is missing: create it with {}",
-                KEYS.join(", ")
-            ));
-        }
-        Err(error) => return Err(format!("Secret {name} cannot be read: {error}")),
-    };
-    let data = secret.data.unwrap_or_default();
-    let lacking: Vec<&str> = KEYS
-        .into_iter()
-        .filter(|key| data.get(*key).is_none_or(|bytes| bytes.0.is_empty()))
-        .collect();
-    match lacking.is_empty() {
-        true => Ok(()),
-        false => Err(format!(
-            "the Secret {name}, which opens the bucket, lacks {}: add it",
-            lacking.join(", ")
-        )),
+    let secret = api.get_opt(name).await;
+    let secret = secret.map_err(|error| format!("Secret {name} cannot be read: {error}"))?;
+    let named = format!("{name}, which opens the bucket,");
+    match problems::lacking(secret.as_ref(), &named, &KEYS) {
+        None => Ok(()),
+        Some(message) => Err(message),
     }
 }

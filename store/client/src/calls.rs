@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use mainstay_transport::bottom;
 use tokio::time::Instant;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
@@ -14,7 +15,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use crate::backoff::Backoff;
-use crate::error::{Error, bottom};
+use crate::error::Error;
 use crate::token::{Token, Tokens};
 use crate::verdict::Verdict;
 
@@ -113,6 +114,14 @@ impl Calls {
         let _ = self
             .at
             .compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// What is to be done after a stream to `chosen` has ended: another token if the old one was not
+    /// taken and another can be had, otherwise another member.
+    pub(crate) async fn part(&self, chosen: &Chosen, stale: bool) {
+        if !(stale && self.renew(&chosen.token).await) {
+            self.leave_chosen(chosen);
+        }
     }
 
     pub(crate) fn leave_chosen(&self, chosen: &Chosen) {

@@ -51,10 +51,9 @@ pub enum Action {
 pub struct Controller<R: Resource> {
     resources: Resources<R>,
     objects: Objects<R>,
-    sources: Sources<R>,
+    sources: Sources,
     limits: Limits,
     concurrency: usize,
-    grace: Duration,
     metrics: Metrics,
     stop: BoxFuture<'static, ()>,
     post: Option<Post>,
@@ -72,7 +71,6 @@ impl<R: Resource> Controller<R> {
             objects,
             limits: Limits::default(),
             concurrency: CONCURRENCY,
-            grace: GRACE,
             metrics: Metrics::default(),
             stop: Box::pin(std::future::pending()),
             post: None,
@@ -203,7 +201,7 @@ impl<R: Resource> Controller<R> {
             triggers: self.sources,
             queue: Queue::new(self.limits),
             concurrency: self.concurrency,
-            grace: self.grace,
+            grace: GRACE,
             metrics: &metrics,
             begin,
         };

@@ -70,12 +70,3 @@ impl Error {
         }
     }
 }
-
-/// The reason at the bottom: those above it only say that something failed.
-pub(crate) fn bottom(error: &dyn std::error::Error) -> String {
-    let mut reason = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    reason.to_string()
-}

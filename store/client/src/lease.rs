@@ -226,13 +226,9 @@ impl Keeper {
         }
     }
 
-    /// The token was stale, or the member is no good.
     async fn part(&self, chosen: &Chosen, status: &tonic::Status) {
-        let calls = self.client.calls();
         let stale = Verdict::of(status) == Verdict::TokenStale;
-        if !(stale && calls.renew(&chosen.token).await) {
-            calls.leave_chosen(chosen);
-        }
+        self.client.calls().part(chosen, stale).await;
     }
 
     async fn renew_over(&mut self, mut line: Line, backoff: &mut Backoff) -> Ended {

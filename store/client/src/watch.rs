@@ -187,8 +187,8 @@ impl Watch {
                 continue;
             };
             match stream.parts.next().await {
-                Part::Events { revision, events } => {
-                    if let Some(seen) = self.take(revision, events) {
+                Part::Events { events } => {
+                    if let Some(seen) = self.take(events) {
                         return Ok(seen);
                     }
                 }
@@ -207,14 +207,13 @@ impl Watch {
     }
 
     /// What of it has not been told; members may repeat themselves to who asks for the future.
-    fn take(&mut self, revision: i64, events: Vec<Event>) -> Option<Seen> {
+    fn take(&mut self, events: Vec<Event>) -> Option<Seen> {
         let next = self.next;
         let new = |event: &Event| event.kv.as_ref().is_some_and(|kv| kv.mod_revision >= next);
         let events: Vec<Event> = events.into_iter().filter(new).collect();
         let newest = events.iter().filter_map(|event| event.kv.as_ref());
         let newest = newest.map(|kv| kv.mod_revision).max()?;
-        // The header tells the member's newest revision, which may be beyond what is told here.
-        tracing::trace!(revision, newest, "events");
+        // Not that of the header: the member's newest may be beyond what is told here.
         self.next = newest + 1;
         self.backoff.reset();
         let namespace = self.client.namespace();
@@ -231,14 +230,11 @@ impl Watch {
 
     /// The stream is of no use any longer; the next goes to another member, or shows another token.
     async fn part(&mut self, reason: &str, stale: bool) {
-        let calls = self.client.calls();
         let Some(stream) = self.stream.take() else {
             return;
         };
         tracing::debug!(reason, next = self.next, "watch goes on elsewhere");
-        if !(stale && calls.renew(&stream.chosen.token).await) {
-            calls.leave_chosen(&stream.chosen);
-        }
+        self.client.calls().part(&stream.chosen, stale).await;
         tokio::time::sleep(self.backoff.next()).await;
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use hyper_util::rt::TokioIo;
-use mainstay_transport::{ClientTls, Resolver};
+use mainstay_transport::{ClientTls, Resolver, bottom};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
@@ -29,7 +29,7 @@ pub async fn channel(
     let connect = service_fn(move |_| open(resolver.clone(), tls.clone(), bare.clone(), port));
     let channel = endpoint.connect_timeout(limit);
     let channel = channel.connect_with_connector(connect).await;
-    channel.map_err(|error| anyhow!("{url}: {}", root(&error)))
+    channel.map_err(|error| anyhow!("{url}: {}", bottom(&error)))
 }
 
 /// Tries one address after the other.
@@ -68,12 +68,3 @@ async fn open_at(
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-/// The reason at the bottom: those above it only say that something failed.
-fn root(error: &tonic::transport::Error) -> String {
-    let mut reason: &dyn std::error::Error = error;
-    while let Some(source) = reason.source() {
-        reason = source;
-    }
-    reason.to_string()
-}

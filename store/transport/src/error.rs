@@ -149,3 +149,12 @@ impl Refused {
         }
     }
 }
+
+/// The reason at the bottom of an error: those above it only say that something failed.
+pub fn bottom(error: &dyn std::error::Error) -> String {
+    let mut reason = error;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    reason.to_string()
+}

@@ -28,7 +28,7 @@ pub use accept::Accepted;
 pub use auto::self_signed;
 pub use certificate::{Certificate, Loaded, Role};
 pub use client::{ClientFiles, ClientTls};
-pub use error::{Error, Refused};
+pub use error::{Error, Refused, bottom};
 pub use guarded::Guarded;
 pub use material::Files;
 pub use policy::{CIPHER_SUITES, Policy, Version};

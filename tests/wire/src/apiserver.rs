@@ -9,9 +9,9 @@ use mainstay_proto::etcdserverpb as pb;
 
 use crate::cluster::{Cluster, Plan};
 use crate::options::Options;
-use crate::tally::Tally;
 use crate::target::Target;
 use control_plane::ControlPlane;
+use xtask::tally::Tally;
 
 /// How long the API server may be unready after the leading member was killed.
 const RECOVERY_WAIT: Duration = Duration::from_secs(60);

@@ -19,7 +19,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::options::Options;
-use crate::tally::Tally;
+use xtask::tally::Tally;
 
 /// Runs every part; each has clusters of its own.
 pub async fn run(options: &Options) -> Result<bool> {

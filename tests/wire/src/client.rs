@@ -18,7 +18,7 @@ use mainstay_client::{Client, Error};
 
 use crate::cluster::{Cluster, Plan};
 use crate::options::Options;
-use crate::tally::Tally;
+use xtask::tally::Tally;
 
 /// Longest wait for something that must come.
 pub(crate) const WAIT: Duration = Duration::from_secs(30);

@@ -15,9 +15,9 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::options::Options;
-use crate::tally::Tally;
 use crate::tls::site::Site;
 use program::{PROGRAMS, Programs};
+use xtask::tally::Tally;
 
 /// What a script saw, a line a step.
 type Saw = Result<Vec<String>>;

@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::outcome::Outcome;
 use crate::pair::{Difference, Pair};
 use crate::request::Op;
-use crate::tally::Tally;
+use xtask::tally::Tally;
 
 /// Operations after which the watchers are compared even if nothing else asked for it.
 const SETTLE_EVERY: usize = 40;

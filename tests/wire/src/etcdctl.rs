@@ -15,9 +15,9 @@ use crate::cluster::{Cluster, Plan};
 use crate::normalise::Ids;
 use crate::options::Options;
 use crate::outcome::excerpt;
-use crate::tally::Tally;
 use crate::target::Target;
 use cases::{CASES, Case};
+use xtask::tally::Tally;
 
 /// Longest run of one command.
 const COMMAND_WAIT: Duration = Duration::from_secs(40);

@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::cluster::{Cluster, Plan};
 use crate::options::Options;
-use crate::tally::Tally;
+use xtask::tally::Tally;
 
 /// Longest run of one load; each takes a few seconds on two cores.
 const LOAD_WAIT: Duration = Duration::from_secs(90);

@@ -12,8 +12,8 @@ use crate::options::Options;
 use crate::plain_http::{Answer, call};
 use crate::ports::free_port;
 use crate::raw;
-use crate::tally::Tally;
 use crate::target::Target;
+use xtask::tally::Tally;
 
 /// Paths and methods that both servers must answer alike in every state of the cluster.
 const HEALTH: &[&str] = &[

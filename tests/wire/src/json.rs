@@ -22,8 +22,8 @@ use crate::normalise::Ids;
 use crate::options::Options;
 use crate::outcome::excerpt;
 use crate::plain_http::{Answer, with_headers};
-use crate::tally::Tally;
 use crate::target::Target;
+use xtask::tally::Tally;
 
 /// One server of one member behind its gateway.
 pub struct Gateway {

@@ -44,7 +44,6 @@ pub mod script;
 pub mod secure;
 pub mod snapshot;
 pub mod stream;
-pub mod tally;
 pub mod target;
 pub mod ties;
 pub mod tls;

@@ -7,7 +7,7 @@ pub mod service;
 use anyhow::Result;
 
 use crate::options::Options;
-use crate::tally::Tally;
+use xtask::tally::Tally;
 
 pub async fn run(options: &Options) -> Result<bool> {
     let mut tally = Tally::default();

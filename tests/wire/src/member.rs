@@ -13,8 +13,8 @@ use crate::cluster::Plan;
 use crate::names::Names;
 use crate::options::Options;
 use crate::outcome::excerpt;
-use crate::tally::Tally;
 use site::Site;
+use xtask::tally::Tally;
 
 pub async fn run(options: &Options) -> Result<bool> {
     let mut tally = Tally::default();

@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::options::Options;
-use crate::tally::Tally;
+use xtask::tally::Tally;
 
 pub async fn run(options: &Options) -> Result<bool> {
     let mut tally = Tally::default();

@@ -8,7 +8,7 @@ use etcd_client::{
 
 use crate::cluster::{Cluster, Plan};
 use crate::options::Options;
-use crate::tally::Tally;
+use xtask::tally::Tally;
 
 /// How long a watch may take for one response.
 const WATCH_WAIT: Duration = Duration::from_secs(10);

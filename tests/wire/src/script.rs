@@ -16,7 +16,7 @@ use crate::generate::STREAMS;
 use crate::options::Options;
 use crate::pair::Pair;
 use crate::player::{Body, Player};
-use crate::tally::Tally;
+use xtask::tally::Tally;
 
 /// A written sequence with a name, the size of the clusters it wants and flags for both servers.
 pub struct Script {

@@ -18,9 +18,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cluster::{Cluster, Plan};
 use crate::options::Options;
-use crate::tally::Tally;
 use seen::Seen;
 use tools::Tools;
+use xtask::tally::Tally;
 
 /// Keys that go round; with `--long` ten times as many.
 const MANY_KEYS: usize = 20_000;

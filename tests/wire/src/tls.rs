@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
 use crate::options::Options;
-use crate::tally::Tally;
 use site::Site;
+use xtask::tally::Tally;
 
 /// Longest run of one etcdctl command.
 const COMMAND_WAIT: Duration = Duration::from_secs(30);

@@ -28,16 +28,22 @@ impl Tally {
         let since = Instant::now();
         let result = case();
         match &result {
-            Ok(()) => {
-                self.passed += 1;
-                println!("ok    {name} ({:.1} s)", since.elapsed().as_secs_f64());
-            }
-            Err(error) => {
-                self.failed += 1;
-                println!("FAIL  {name}\n{error:#}");
-            }
+            Ok(()) => self.pass(name, since),
+            Err(error) => self.fail(name, &format!("{error:#}")),
         }
         result.is_ok()
+    }
+
+    /// Notes a case that began at `since` and passed.
+    pub fn pass(&mut self, name: &str, since: Instant) {
+        self.passed += 1;
+        println!("ok    {name} ({:.1} s)", since.elapsed().as_secs_f64());
+    }
+
+    /// Notes a case that failed, with all that is to be said of it.
+    pub fn fail(&mut self, name: &str, report: &str) {
+        self.failed += 1;
+        println!("FAIL  {name}\n{report}");
     }
 
     /// Prints the last line of the suite; true when nothing failed and something passed.

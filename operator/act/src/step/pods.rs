@@ -45,8 +45,7 @@ impl Actor<'_> {
         });
         let api = self.api::<PersistentVolumeClaim>();
         let grown = api.patch(&name, &own(), &Patch::Merge(&patch)).await;
-        let what = format!("{} {name}", super::GROWING);
-        grown.map(drop).map_err(Error::api(what))
+        grown.map(drop).map_err(Error::growth(&name))
     }
 
     pub(super) async fn annotate_pods(

@@ -45,8 +45,8 @@ pub fn open(wanted: &S3Destination, credentials: &Path) -> Result<Arc<dyn Object
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&wanted.bucket)
         .with_region(wanted.region.as_deref().unwrap_or("us-east-1"))
-        .with_access_key_id(text(&credentials.join("accessKeyID"))?)
-        .with_secret_access_key(text(&credentials.join("secretAccessKey"))?)
+        .with_access_key_id(text(&credentials.join(S3Destination::ACCESS_KEY_ID))?)
+        .with_secret_access_key(text(&credentials.join(S3Destination::SECRET_ACCESS_KEY))?)
         // One object is deleted at a time, and not every store knows the other call.
         .with_disable_bulk_delete(true)
         .with_http_connector(connector);

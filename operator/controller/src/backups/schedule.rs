@@ -7,22 +7,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use mainstay_operator_api::backup::{
     BackupPhase, MainstayBackupScheduleStatus, MainstayBackupSpec,
 };
 use mainstay_operator_api::storage::Retention;
 use mainstay_operator_api::{MainstayBackup, MainstayBackupSchedule};
-use serde_json::json;
 
-use super::{Error, SCHEDULE};
+use super::{Error, SCHEDULE, condition};
 use crate::context::Context;
 use crate::metrics::Object;
+use crate::status;
 use calendar::{Calendar, Turn, turn};
 use retention::{excess, is_over, phase};
 
-const MANAGER: &str = "mainstay-operator-status";
 /// Between two looks at a backup that is late; its end is also told by a watch.
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -179,19 +178,9 @@ fn ready(schedule: &MainstayBackupSchedule, message: Option<&String>) -> Conditi
         None if schedule.spec.suspended => ("True", "Suspended"),
         None => ("True", "OnTime"),
     };
+    let message = message.cloned().unwrap_or_default();
     let before = schedule.status.iter().flat_map(|status| &status.conditions);
-    let same = before.into_iter().find(|known| known.status == truth);
-    Condition {
-        type_: "Ready".to_owned(),
-        status: truth.to_owned(),
-        reason: reason.to_owned(),
-        message: message.cloned().unwrap_or_default(),
-        last_transition_time: match same {
-            Some(known) => known.last_transition_time.clone(),
-            None => Time(Timestamp::now()),
-        },
-        observed_generation: schedule.metadata.generation,
-    }
+    condition(before, schedule, "Ready", (truth, reason), message)
 }
 
 async fn tell(
@@ -203,17 +192,6 @@ async fn tell(
     if schedule.status.as_ref() == Some(&status) {
         return Ok(());
     }
-    let patch = json!({
-        "apiVersion": "mainstay.dev/v1alpha1",
-        "kind": "MainstayBackupSchedule",
-        "metadata": {"uid": schedule.metadata.uid},
-        "status": status,
-    });
-    let params = PatchParams::apply(MANAGER).force();
-    let name = schedule.name_any();
-    let told = api
-        .patch_status(&name, &params, &Patch::Apply(&patch))
-        .await;
-    told.map(drop)
-        .map_err(Error::api("the status cannot be written"))
+    let told = status::apply(api, schedule, &status).await;
+    told.map_err(Error::api("the status cannot be written"))
 }

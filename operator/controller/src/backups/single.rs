@@ -15,13 +15,13 @@ use mainstay_operator_api::{MainstayBackup, MainstayCluster};
 use serde_json::json;
 
 use super::job::{self, Needs};
-use super::{Error, outcome};
+use super::{Error, condition, outcome};
 use crate::context::Context;
 use crate::metrics::Object;
+use crate::status;
 
 /// On backups whose file goes with them.
 const FINALIZER: &str = "mainstay.dev/backup-file";
-const MANAGER: &str = "mainstay-operator-status";
 /// Between two looks at what is waited for.
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -273,20 +273,8 @@ impl Single<'_> {
         if self.backup.status.as_ref() == Some(&status) {
             return Ok(());
         }
-        let patch = json!({
-            "apiVersion": "mainstay.dev/v1alpha1",
-            "kind": "MainstayBackup",
-            "metadata": {"uid": self.backup.metadata.uid},
-            "status": status,
-        });
-        let params = PatchParams::apply(MANAGER).force();
-        let api = self.api::<MainstayBackup>();
-        let name = self.backup.name_any();
-        let told = api
-            .patch_status(&name, &params, &Patch::Apply(&patch))
-            .await;
-        told.map(drop)
-            .map_err(Error::api("the status cannot be written"))
+        let told = status::apply(&self.api(), self.backup, &status).await;
+        told.map_err(Error::api("the status cannot be written"))
     }
 
     async fn finalizer(&self, wanted: bool) -> Result<(), Error> {
@@ -329,17 +317,7 @@ fn complete(backup: &MainstayBackup, status: &MainstayBackupStatus) -> Condition
         Some(BackupPhase::Running | BackupPhase::Verifying) => ("False", "Running"),
         Some(BackupPhase::Pending) | None => ("False", "Pending"),
     };
+    let message = status.message.clone().unwrap_or_default();
     let before = backup.status.iter().flat_map(|status| &status.conditions);
-    let same = before.into_iter().find(|known| known.status == truth);
-    Condition {
-        type_: "Complete".to_owned(),
-        status: truth.to_owned(),
-        reason: reason.to_owned(),
-        message: status.message.clone().unwrap_or_default(),
-        last_transition_time: match same {
-            Some(known) => known.last_transition_time.clone(),
-            None => Time(Timestamp::now()),
-        },
-        observed_generation: backup.metadata.generation,
-    }
+    condition(before, backup, "Complete", (truth, reason), message)
 }

@@ -8,7 +8,7 @@ use mainstay_proto::mvccpb::KeyValue;
 
 use crate::error::Error;
 use crate::reflector::{Change, Reflector};
-use crate::resource::{Parts, Resource, Role};
+use crate::resource::{Parts, Role};
 
 /// Names the objects that a key is watched for.
 pub(super) type Mapper = Arc<dyn Fn(&KeyValue) -> Vec<String> + Send + Sync>;
@@ -23,22 +23,20 @@ pub(crate) enum Trigger {
 }
 
 /// All sources of one controller.
-pub(super) struct Sources<R: Resource> {
+pub(super) struct Sources {
     own: Reflector,
     parts: Parts,
     counted: Vec<Role>,
     others: Vec<(Mapper, Reflector)>,
-    kind: std::marker::PhantomData<fn() -> R>,
 }
 
-impl<R: Resource> Sources<R> {
-    pub(super) fn new(own: Reflector, parts: Parts) -> Sources<R> {
+impl Sources {
+    pub(super) fn new(own: Reflector, parts: Parts) -> Sources {
         Sources {
             own,
             parts,
             counted: vec![Role::Spec, Role::Held],
             others: Vec::new(),
-            kind: std::marker::PhantomData,
         }
     }
 
@@ -58,7 +56,7 @@ pub(crate) trait Triggers {
     fn stream(self) -> SelectAll<BoxStream<'static, Trigger>>;
 }
 
-impl<R: Resource> Triggers for Sources<R> {
+impl Triggers for Sources {
     fn sources(&self) -> usize {
         1 + self.others.len()
     }

@@ -24,7 +24,6 @@ pub(super) struct Parts {
 #[derive(Debug, PartialEq)]
 pub(super) enum Part {
     Events {
-        revision: i64,
         events: Vec<Event>,
     },
     Progress {
@@ -127,7 +126,7 @@ impl Parts {
                 (false, true) => return Part::Progress { revision },
                 (false, false) => {
                     let events = std::mem::take(&mut self.pending);
-                    return Part::Events { revision, events };
+                    return Part::Events { events };
                 }
             }
         }

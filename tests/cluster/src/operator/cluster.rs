@@ -129,10 +129,13 @@ impl Cluster {
 
     /// The pod that leads, by its label.
     pub fn leader(&self) -> Result<String> {
-        let selector = format!(
-            "app.kubernetes.io/instance={},mainstay.dev/role=leader",
-            self.name
-        );
+        let one = |text: &str| !text.is_empty() && !text.contains(' ');
+        self.until_led("one pod is labelled leader", one)
+    }
+
+    /// Waits until the pods that are labelled leader are what is asked for; mostly it is one.
+    pub fn until_led(&self, what: &str, accepts: impl Fn(&str) -> bool) -> Result<String> {
+        let selector = format!("{},mainstay.dev/role=leader", self.selector());
         let words = [
             "get",
             "pods",
@@ -140,9 +143,7 @@ impl Cluster {
             &selector,
             "-o=jsonpath={.items[*].metadata.name}",
         ];
-        let one = |text: &str| !text.is_empty() && !text.contains(' ');
-        self.kubectl
-            .until("one pod is labelled leader", LIMIT, &words, one)
+        self.kubectl.until(what, LIMIT, &words, accepts)
     }
 
     pub fn pod(&self, ordinal: u32) -> String {

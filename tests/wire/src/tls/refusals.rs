@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 
 use super::client::{config, dial};
 use super::site::{REVOKED, Site, client_leaf};
-use crate::tally::Tally;
+use xtask::tally::Tally;
 
 /// How long a member may take to close a connection it refuses, its handshake timeout included.
 const CLOSE_WAIT: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 
 use super::client::{channel, config, dial, put};
 use super::site::{REVOKED_LATER, Site, client_leaf};
-use crate::tally::Tally;
+use xtask::tally::Tally;
 
 /// How long a change of files may take to be in force everywhere.
 const RELOAD_WAIT: Duration = Duration::from_secs(20);

@@ -47,19 +47,8 @@ pub fn kill_leader(cluster: &Cluster, times: &mut Times) -> Result<()> {
     let since = Instant::now();
     let words = ["delete", "pod", &leader, "--grace-period=0", "--force"];
     cluster.kubectl.run(&words)?;
-    let selector = format!("{},mainstay.dev/role=leader", cluster.selector());
-    let words = [
-        "get",
-        "pods",
-        "-l",
-        &selector,
-        "-o=jsonpath={.items[*].metadata.name}",
-    ];
-    cluster
-        .kubectl
-        .until("another pod is labelled leader", LIMIT, &words, |text| {
-            !text.is_empty() && text != leader
-        })?;
+    let another = |text: &str| !text.is_empty() && text != leader;
+    cluster.until_led("another pod is labelled leader", another)?;
     times.note(
         "leader's pod killed to the next one labelled",
         since.elapsed(),
