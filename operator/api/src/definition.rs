@@ -4,9 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use crate::{
-    MainstayBackup, MainstayBackupSchedule, MainstayCluster, MainstayRole, MainstayUser,
-};
+use crate::{MainstayBackup, MainstayBackupSchedule, MainstayCluster, MainstayRole, MainstayUser};
 
 /// File name and YAML of each definition.
 pub fn files() -> anyhow::Result<Vec<(String, String)>> {
