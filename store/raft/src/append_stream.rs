@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use tokio::io::AsyncWriteExt;
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::codec;
 use crate::network::rpc_error;
@@ -37,9 +37,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two tries to reach a member that gets a snapshot.
 const REDIAL_PAUSE: Duration = Duration::from_millis(500);
 
-/// What an append covered: needed to read its answer.
+/// What an append covered, needed to read its answer, and when it was sent.
 #[derive(Clone, Copy)]
 struct Covered {
+    at: Instant,
     prev: Option<LogId>,
     last: Option<LogId>,
 }
@@ -98,6 +99,7 @@ where
     let mut out = BytesMut::new();
     while let Some(request) = input.next().await {
         sent.lock().push_back(Covered {
+            at: Instant::now(),
             prev: request.prev_log_id,
             last: request
                 .entries
@@ -158,6 +160,9 @@ async fn next_answer<R: tokio::io::AsyncRead + Unpin>(
         Ok(Err(reason)) => Err(Unreachable::from_string(reason).into()),
         Err(error) => Err(NetworkError::new(&error).into()),
     };
+    if let Ok(Ok(_)) = answer {
+        answers.traffic.acked(covered.at);
+    }
     // A conflict or a higher vote is the last answer of a stream.
     answers.ended = !matches!(answer, Ok(Ok(_)));
     Some((answer, answers))

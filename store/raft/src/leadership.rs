@@ -4,6 +4,7 @@
 //! followers goes on calling itself one. etcd's clients expect "no leader" in both cases, so a
 //! leader counts only while it has been heard, or has itself been confirmed, within a limit.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,10 +12,11 @@ use std::time::Duration;
 use mainstay_lease::Leases;
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
-use openraft::metrics::{RaftDataMetrics, RaftServerMetrics};
+use openraft::metrics::RaftServerMetrics;
 use openraft::type_config::alias::WatchReceiverOf;
 use tokio::time::Instant;
 
+use crate::peers::Peers;
 use crate::types::{Raft, TypeConfig};
 
 /// A leader unheard for this many election timeouts is no leader. etcd's followers give up after
@@ -42,11 +44,11 @@ pub struct Leadership {
     /// The last term that this member has begun to give away; 0 is none.
     yielded_term: AtomicU64,
     server: ServerWatch,
-    data: Watch<RaftDataMetrics<TypeConfig>>,
+    peers: Arc<Peers>,
 }
 
 impl Leadership {
-    pub fn new(own: u64, raft: &Raft, election_timeout: Duration) -> Leadership {
+    pub fn new(own: u64, raft: &Raft, peers: Arc<Peers>, election_timeout: Duration) -> Leadership {
         Leadership {
             own,
             silence_max: election_timeout.saturating_mul(SILENCE_ELECTION_TIMEOUTS),
@@ -56,7 +58,7 @@ impl Leadership {
             changes: AtomicU64::new(0),
             yielded_term: AtomicU64::new(0),
             server: raft.server_metrics(),
-            data: raft.data_metrics(),
+            peers,
         }
     }
 
@@ -132,22 +134,25 @@ impl Leadership {
         self.started.elapsed().saturating_sub(heard)
     }
 
+    /// Whether a quorum has taken an append that was sent within `limit`.
+    ///
+    /// openraft's own `last_quorum_acked` counts too much for that: an answer to one append stands
+    /// for every later one that holds no further entries (`InflightAppendQueue::drain_acked` of
+    /// alpha.37). A leader that was stopped would find itself confirmed by an answer from before.
     fn confirmed_within(&self, limit: Duration) -> bool {
         let server = self.server.borrow_watched();
-        let mut others = server
+        let confirms = |id: &u64| {
+            *id == self.own || self.peers.acked(*id).is_some_and(|at| at.elapsed() < limit)
+        };
+        let quorum = |voters: &BTreeSet<u64>| {
+            voters.iter().filter(|id| confirms(id)).count() > voters.len() / 2
+        };
+        // While voters change there are two lists, and each must agree.
+        server
             .membership_config
-            .voter_ids()
-            .filter(|id| *id != self.own);
-        if others.next().is_none() {
-            return true;
-        }
-        drop(others);
-        drop(server);
-        let acked = self.data.borrow_watched().last_quorum_acked;
-        acked.is_some_and(|at| {
-            use openraft::Instant as _;
-            at.into_inner().elapsed() < limit
-        })
+            .get_joint_config()
+            .iter()
+            .all(quorum)
     }
 }
 

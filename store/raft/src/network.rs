@@ -22,6 +22,8 @@ use crate::peer::call::Caller;
 use crate::peer::frame::Kind;
 use crate::peers::Peers;
 use crate::snapshot::{SnapshotData, pins::Pins, send::send_snapshot};
+use tokio::time::Instant;
+
 use crate::types::{AppendRequest, AppendResponse, Peer, Snapshot, TypeConfig, Vote};
 
 /// Votes and transfers wait this long at most; openraft gives no limit worth having for them.
@@ -71,13 +73,19 @@ impl RaftNetworkV2<TypeConfig> for Network {
         option: RPCOption,
     ) -> RpcResult<AppendResponse> {
         let question = codec::append_out(&request);
+        let sent = Instant::now();
         let answer: peer::AppendResponse = self
             .caller
             .call(Kind::Append, &question, option.soft_ttl())
             .await
             .map_err(rpc_error)?;
         match codec::append_response_in(answer) {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                if !matches!(response, AppendResponse::HigherVote(_)) {
+                    self.caller.traffic().acked(sent);
+                }
+                Ok(response)
+            }
             Ok(Err(reason)) => Err(Unreachable::from_string(reason).into()),
             Err(error) => Err(NetworkError::new(&error).into()),
         }

@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
 /// Why a question to another member got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
@@ -41,6 +44,8 @@ pub struct Traffic {
     pub sent_bytes: AtomicU64,
     pub received_bytes: AtomicU64,
     pub sent_failures: AtomicU64,
+    /// When the last append was sent that the member has taken from this one as its leader.
+    acked: Mutex<Option<Instant>>,
     /// Snapshots on their way to the member, or being installed there.
     pub snapshots: AtomicU64,
     /// Round trips of control questions, in microseconds: sum and count.
@@ -79,6 +84,16 @@ impl Traffic {
             }
             bound *= 2;
         }
+    }
+
+    /// The member has taken an append that was sent at `sent`.
+    pub fn acked(&self, sent: Instant) {
+        let mut acked = self.acked.lock();
+        *acked = (*acked).max(Some(sent));
+    }
+
+    pub fn last_acked(&self) -> Option<Instant> {
+        *self.acked.lock()
     }
 
     pub fn failed(&self) {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::membership::removal::Removal;
 use crate::peer::SharedTraffic;
@@ -59,6 +60,11 @@ impl Peers {
         }
         let mut callers = self.callers.lock();
         callers.retain(|id, _| members.iter().any(|(member, _)| member == id));
+    }
+
+    /// When the last append was sent that this member has taken.
+    pub fn acked(&self, id: u64) -> Option<Instant> {
+        self.callers.lock().get(&id)?.traffic().last_acked()
     }
 
     /// Traffic per member, for the metrics page.

@@ -256,7 +256,12 @@ impl Core {
         let raft = Raft::new(member, config, factory, log, machine)
             .await
             .map_err(|error| StartError::Raft(error.to_string()))?;
-        let leadership = Arc::new(Leadership::new(member, &raft, settings.election_timeout));
+        let leadership = Arc::new(Leadership::new(
+            member,
+            &raft,
+            peers.clone(),
+            settings.election_timeout,
+        ));
         let members = Arc::new(Members::new(member, &raft));
         let read_index = Arc::new(ReadIndex::new(
             raft.clone(),

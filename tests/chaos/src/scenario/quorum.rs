@@ -1,6 +1,8 @@
 //! Members without whom the others must get along: a dead follower costs the leader nothing, a
-//! lost leader leaves no request without an answer, and requests that no quorum takes are refused
+//! lost leader leaves no request without an answer, one that wakes says nothing untrue, and requests that no quorum takes are refused
 //! beyond limits, not piled up.
+
+mod waking;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -75,6 +77,10 @@ pub async fn run(options: &Options, tally: &mut Tally) -> anyhow::Result<()> {
     tally.outcome(
         "a put that timed out on a follower is not applied when there is a leader again",
         orphans(&mut cluster, &pool).await,
+    );
+    tally.outcome(
+        "a leader that wakes denies no lease",
+        waking::run(&mut cluster, &pool).await,
     );
     let flooded = flood(&mut cluster, &pool).await;
     tally.outcome("without a quorum puts are refused, not piled up", flooded);
