@@ -13,6 +13,7 @@ use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
+use tracing::Instrument;
 
 use crate::backoff::Backoff;
 use crate::error::Error;
@@ -184,7 +185,9 @@ impl Calls {
             Err(_) => return Err(Next::Over(trial.out_of_time())),
         };
         let until = trial.patience(self.channels.len());
-        match tokio::time::timeout_at(until, ask(chosen.line)).await {
+        let span = tracing::debug_span!("call", call = trial.call, member = chosen.at);
+        let asked = ask(chosen.line).instrument(span);
+        match tokio::time::timeout_at(until, asked).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => match Verdict::of(&status) {
                 Verdict::TokenStale if !trial.renewed && self.renew(&chosen.token).await => {

@@ -4,6 +4,27 @@
 //! the turn, the others wait for the one before them to go. The keys are those of etcd's
 //! `concurrency` package and of its lock and election services, so that all of them may contend
 //! with each other.
+//!
+//! ```no_run
+//! use mainstay_client::{Client, Error, kv::Op};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Error> {
+//! # let client = Client::builder().endpoint("127.0.0.1:2379").build()?;
+//! let lease = client.lease(Duration::from_secs(10)).await?;
+//! let lock = client.lock("migration", &lease).await?;
+//! // Fails if the lock was lost meanwhile, whatever this process believes.
+//! let done = client.txn().when(lock.fence()).then(Op::put("schema", "2")).await?;
+//! assert!(done.succeeded);
+//! lock.unlock().await?;
+//!
+//! let election = client.election("scheduler");
+//! let reign = election.campaign("this one", &lease).await?;
+//! println!("{:?} leads", election.leader().await?);
+//! reign.resign().await?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod election;
 mod lock;

@@ -5,6 +5,39 @@
 //! something has happened to; the *queue* holds each name once, and never hands out a name that is
 //! being reconciled. The library knows what changed, the function that reconciles must not: it looks
 //! at the object and makes it so.
+//!
+//! ```no_run
+//! use mainstay_client::{Client, Error};
+//! use std::{sync::Arc, time::Duration};
+//! use mainstay_client::controller::{Action, Controller, Limits, Post};
+//! use mainstay_client::resource::{Json, Object, Resource};
+//!
+//! #[derive(Clone, serde::Serialize, serde::Deserialize)]
+//! struct Workers { count: u32 }
+//! impl Resource for Workers {
+//!     const KIND: &'static str = "fleet/workers";
+//!     type Status = ();
+//!     type Format = Json;
+//! }
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Error> {
+//! # let client = Client::builder().endpoint("127.0.0.1:2379").build()?;
+//! let fleet = client.resources::<Workers>();
+//! let post = Post::new(&client, "fleet/post", "replica-1", Duration::from_secs(5));
+//! let reconcile = |workers: Arc<Object<Workers>>, _: Arc<()>| async move {
+//!     println!("{} wants {}", workers.name, workers.spec.count);
+//!     Ok::<_, Error>(Action::RequeueAfter(Duration::from_secs(60)))
+//! };
+//! Controller::new(fleet)
+//!     // Of many replicas one reconciles, and another follows within five seconds of its death.
+//!     .leading(post)
+//!     .limits(Limits { first_back_off: Duration::from_millis(50), ..Limits::default() })
+//!     .until(async { drop(tokio::signal::ctrl_c().await) })
+//!     .run(reconcile, |_, error, _| { eprintln!("{error}"); Action::BackOff }, Arc::new(()))
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
 
 mod leading;
 mod metrics;
@@ -19,6 +52,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use mainstay_proto::mvccpb::KeyValue;
+use tracing::Instrument;
 
 use crate::error::Error;
 use crate::reflector::Reflector;
@@ -172,7 +206,14 @@ impl<R: Resource> Controller<R> {
                 match object {
                     objects::Looked::There(object) => {
                         let asked = std::time::Instant::now();
-                        let result = reconcile(object.clone(), context.clone()).await;
+                        let span = tracing::info_span!(
+                            "reconcile",
+                            kind = R::KIND,
+                            name,
+                            generation = object.generation
+                        );
+                        let reconciled = reconcile(object.clone(), context.clone());
+                        let result = reconciled.instrument(span).await;
                         metrics.reconciled(asked.elapsed(), result.is_ok());
                         match result {
                             Ok(action) => action,

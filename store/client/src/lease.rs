@@ -3,6 +3,22 @@
 //! Whoever holds a lease may count on it until its time to live has passed since the last renewal
 //! *was sent*: the member counts from later. When that moment comes without an answer the lease is
 //! called lost, whatever the cluster thinks of it.
+//!
+//! ```no_run
+//! use mainstay_client::{Client, Error};
+//! use std::time::Duration;
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Error> {
+//! # let client = Client::builder().endpoint("127.0.0.1:2379").build()?;
+//! let lease = client.lease(Duration::from_secs(10)).await?;
+//! client.put("workers/7", "ready").lease(lease.id()).await?;
+//! tokio::select! {
+//!     why = lease.lost() => eprintln!("no longer counted as a worker: {why}"),
+//!     _ = tokio::signal::ctrl_c() => lease.revoke().await?,
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use std::time::Duration;
 

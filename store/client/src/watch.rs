@@ -4,6 +4,27 @@
 //! A watch knows the revision it has seen all of. When its stream ends it asks another member for
 //! what came after. What a member assures by a progress notice moves that revision on, so that a
 //! watch of keys that seldom change survives a compaction.
+//!
+//! ```no_run
+//! use mainstay_client::{Client, Error, watch::Seen};
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Error> {
+//! # let client = Client::builder().endpoint("127.0.0.1:2379").build()?;
+//! let found = client.get("orders/").prefix().await?;
+//! let watch = client.watch("orders/").prefix().from_revision(found.revision + 1);
+//! let mut watch = watch.with_previous().await?;
+//! while let Some(seen) = watch.next().await {
+//!     match seen {
+//!         Ok(Seen::Events { events, .. }) => println!("{} changes", events.len()),
+//!         Ok(Seen::Progress { revision }) => println!("quiet up to {revision}"),
+//!         // Read anew, and watch from there.
+//!         Err(Error::Compacted { revision }) => println!("gone before {revision}"),
+//!         Err(error) => return Err(error),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod open;
 mod parts;

@@ -3,9 +3,11 @@
 //! Absolute times mean nothing on a shared machine, so etcd and Mainstay are measured in turn,
 //! round by round, with the same client (etcd's own `benchmark`), three members each on loopback;
 //! what counts are the ratios and their spread. The servers see only etcd's flags and requests:
-//! nothing here may know which product it measures. Read next: `rows.rs`, the list of loads.
+//! nothing here may know which product it measures. Read next: `rows.rs`, the list of loads; and
+//! `library.rs` for `cargo xtask bench client`, which measures our client instead of the server.
 
 mod client;
+mod library;
 mod reading;
 mod report;
 mod rows;
@@ -48,6 +50,12 @@ fn run(arguments: &[String]) -> Result<()> {
             println!("{:<10} {}", row.name, row.load);
         }
         return Ok(());
+    }
+    if let [first, rest @ ..] = arguments
+        && first == "client"
+    {
+        interrupt::listen()?;
+        return library::run(rest);
     }
     let wish = parse(arguments)?;
     interrupt::listen()?;

@@ -65,15 +65,15 @@ fn line(quantity: &Quantity, rounds: &[[Readings; 2]]) -> Option<String> {
 
 /// Median and extremes of some values.
 #[derive(Debug, PartialEq)]
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
+pub struct Spread {
+    pub least: f64,
+    pub median: f64,
+    pub most: f64,
 }
 
 impl Spread {
     /// `None` if there is no value. An even number has the mean of the middle two as median.
-    fn of(mut values: Vec<f64>) -> Option<Spread> {
+    pub fn of(mut values: Vec<f64>) -> Option<Spread> {
         values.sort_by(f64::total_cmp);
         let (least, most) = (*values.first()?, *values.last()?);
         let lower = values.get((values.len() - 1) / 2)?;

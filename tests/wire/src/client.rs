@@ -7,7 +7,9 @@ pub mod fleet;
 pub mod keys;
 pub mod leases;
 pub mod losing;
+pub mod partitions;
 pub mod reflecting;
+pub mod rotating;
 pub mod users;
 pub mod watching;
 
@@ -17,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use mainstay_client::{Client, Error};
 
 use crate::cluster::{Cluster, Plan};
+use crate::network::Network;
 use crate::options::Options;
 use xtask::tally::Tally;
 
@@ -70,7 +73,7 @@ pub(crate) async fn put_surely(client: &Client, key: &str, value: &str) -> Resul
 pub async fn run(options: &Options) -> Result<bool> {
     let mut tally = Tally::default();
     macro_rules! case {
-        ($name:literal, $steps:path, $flags:expr) => {
+        ($name:literal, $steps:path, $shape:expr) => {
             for (binary, label) in [
                 (options.etcd(), "etcd"),
                 (options.subject.clone(), "subject"),
@@ -78,9 +81,7 @@ pub async fn run(options: &Options) -> Result<bool> {
                 let name = format!("client {} on {label}", $name);
                 if options.wants(&name) {
                     let since = Instant::now();
-                    let mut plan = Plan::new(&binary, label, 3);
-                    plan.flags
-                        .extend($flags.iter().map(|flag: &&str| flag.to_string()));
+                    let plan = $shape(Plan::new(&binary, label, 3));
                     let done = async {
                         let cluster = Cluster::start(&plan).await?;
                         let mut site = Site { options, cluster };
@@ -98,7 +99,7 @@ pub async fn run(options: &Options) -> Result<bool> {
             }
         };
     }
-    let plain: [&str; 0] = [];
+    let plain = |plan: Plan| plan;
     case!("keys", keys::all, plain);
     case!("namespace", keys::namespace, plain);
     case!("pages", keys::pages, plain);
@@ -110,6 +111,14 @@ pub async fn run(options: &Options) -> Result<bool> {
     case!("watch of what is compacted", watching::compacted, plain);
     case!("reflector of 100,000 keys", reflecting::many, plain);
     case!("reflector after a compaction", reflecting::compacted, plain);
+    case!(
+        "certificates exchanged",
+        rotating::authority,
+        |plan: Plan| plan.tls(true)
+    );
+    if Network::is_possible() {
+        case!("members cut off", partitions::silent_members, Plan::network);
+    }
     case!("locks", contending::locks, plain);
     case!("elections", contending::elections, plain);
     case!("users", users::renewal, plain);

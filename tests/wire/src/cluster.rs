@@ -6,6 +6,7 @@ use mainstay_proto::etcdserverpb::RangeRequest;
 use tempfile::TempDir;
 
 use crate::door::Door;
+use crate::network::Network;
 use crate::peer::Peer;
 use crate::ports::free_port;
 use crate::secure::Secure;
@@ -25,6 +26,8 @@ pub struct Cluster {
     pub secure: Option<Secure>,
     /// Ports of the listeners for metrics and probes, where there are any.
     pub metrics: Vec<u16>,
+    /// Where each member is in a namespace of its own. It goes after the members.
+    pub network: Option<Network>,
     dir: TempDir,
 }
 
@@ -41,6 +44,8 @@ pub struct Plan {
     pub server_side_only: bool,
     /// A plain listener for metrics and probes at every member.
     pub metrics: bool,
+    /// Each member in a network namespace of its own, from which it can be cut off.
+    pub network: bool,
 }
 
 impl Plan {
@@ -53,6 +58,7 @@ impl Plan {
             tls: false,
             server_side_only: false,
             metrics: false,
+            network: false,
         }
     }
 
@@ -64,6 +70,11 @@ impl Plan {
     /// Clients are to show no certificate.
     pub fn server_side_only(mut self) -> Self {
         self.server_side_only = true;
+        self
+    }
+
+    pub fn network(mut self) -> Self {
+        self.network = true;
         self
     }
 
@@ -96,6 +107,12 @@ impl Cluster {
             .tempdir()?;
         let secure = plan.tls.then(|| Secure::new(dir.path())).transpose()?;
         let scheme = if plan.tls { "https" } else { "http" };
+        let network = plan.network.then(|| Network::lay(plan.size)).transpose()?;
+        let host = |at| {
+            network
+                .as_ref()
+                .map_or("127.0.0.1".to_owned(), |net| net.address(at))
+        };
         let mut ports = Vec::new();
         for _ in 0..plan.size {
             ports.push((free_port()?, free_port()?));
@@ -103,7 +120,7 @@ impl Cluster {
         let initial: Vec<String> = ports
             .iter()
             .enumerate()
-            .map(|(at, port)| format!("m{at}={scheme}://127.0.0.1:{}", port.1))
+            .map(|(at, port)| format!("m{at}={scheme}://{}:{}", host(at), port.1))
             .collect();
         let initial = initial.join(",");
         let (mut peers, mut metrics) = (Vec::new(), Vec::new());
@@ -111,12 +128,13 @@ impl Cluster {
             let name = format!("m{at}");
             let seat = Seat {
                 data_dir: data_dir(&name, dir.path()),
-                peer_url: format!("{scheme}://127.0.0.1:{}", port.1),
+                peer_url: format!("{scheme}://{}:{}", host(at), port.1),
                 initial: initial.clone(),
                 name: name.clone(),
             };
             prepare(&seat).await?;
-            let mut args = member_args(&name, scheme, port, &initial, dir.path());
+            let place = format!("{scheme}://{}", host(at));
+            let mut args = member_args(&name, &place, port, &initial, dir.path());
             if plan.metrics {
                 let port = free_port()?;
                 args.push(format!("--listen-metrics-urls=http://127.0.0.1:{port}"));
@@ -128,13 +146,19 @@ impl Cluster {
                 args.extend(flags);
             }
             args.extend(plan.flags.iter().cloned());
-            peers.push(Peer::start(&plan.binary, name, port, args, dir.path())?);
+            let mut peer = Peer::seated(&plan.binary, name, port, args, dir.path());
+            if let Some(network) = &network {
+                peer.run_under(network.wrapper(at));
+            }
+            peer.restart()?;
+            peers.push(peer);
         }
         let mut cluster = Self {
             label: plan.label,
             peers,
             secure,
             metrics,
+            network,
             dir,
         };
         cluster.ready().await?;
@@ -248,13 +272,13 @@ fn data_dir(name: &str, dir: &Path) -> PathBuf {
 
 fn member_args(
     name: &str,
-    scheme: &str,
+    place: &str,
     port: (u16, u16),
     initial: &str,
     dir: &Path,
 ) -> Vec<String> {
-    let client = format!("{scheme}://127.0.0.1:{}", port.0);
-    let peer = format!("{scheme}://127.0.0.1:{}", port.1);
+    let client = format!("{place}:{}", port.0);
+    let peer = format!("{place}:{}", port.1);
     let data = data_dir(name, dir);
     vec![
         format!("--name={name}"),

@@ -27,6 +27,7 @@ pub mod listed;
 pub mod lock;
 pub mod member;
 pub mod names;
+pub mod network;
 pub mod normalise;
 pub mod observe;
 pub mod options;

@@ -13,6 +13,8 @@ const TERMINATE_WAIT: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Peer {
     pub name: String,
+    /// Where it listens for clients.
+    pub host: String,
     pub client_port: u16,
     pub peer_port: u16,
     /// Whether its client URL is https.
@@ -50,6 +52,7 @@ impl Peer {
     ) -> Self {
         let log = dir.join(format!("{name}.log"));
         Self {
+            host: host(&args),
             name,
             client_port: ports.0,
             peer_port: ports.1,
@@ -126,7 +129,7 @@ impl Peer {
 
     pub fn client_url(&self) -> String {
         let scheme = if self.secure { "https" } else { "http" };
-        format!("{scheme}://127.0.0.1:{}", self.client_port)
+        format!("{scheme}://{}:{}", self.host, self.client_port)
     }
 
     pub fn log_path(&self) -> &Path {
@@ -180,4 +183,14 @@ impl Peer {
         let all: Vec<&str> = text.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
     }
+}
+
+/// Of the first client URL that is listened on; loopback where none is named.
+fn host(args: &[String]) -> String {
+    let url = args
+        .iter()
+        .find_map(|arg| arg.strip_prefix("--listen-client-urls="));
+    let authority = url.and_then(|url| url.split("://").nth(1));
+    let host = authority.and_then(|authority| authority.rsplit_once(':'));
+    host.map_or("127.0.0.1", |(host, _)| host).to_owned()
 }

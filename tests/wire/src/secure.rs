@@ -50,6 +50,11 @@ impl Secure {
         ]
     }
 
+    /// Who has signed all certificates.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
     /// Makes a member's certificate; returns the flags that name it.
     pub fn member_flags(&self, name: &str) -> Result<Vec<String>> {
         let pair = self.authority.write(&self.dir, name, &Leaf::default())?;

@@ -7,7 +7,7 @@ use xtask::places;
 
 use crate::{peers, server, setup};
 
-/// Builds both sides and hands every argument to `mainstay-bench`.
+/// Builds both sides, or with `client` first our own client library, and hands every argument to `mainstay-bench`.
 ///
 /// `MAINSTAY_BIN` names a server to measure instead of a fresh release build.
 pub fn run(arguments: &[String]) -> Result<()> {
@@ -17,7 +17,13 @@ pub fn run(arguments: &[String]) -> Result<()> {
         Some(program) => PathBuf::from(program),
         None => server::release()?,
     };
-    let status = places::cargo(&["run", "--quiet", "--package", "mainstay-bench", "--"])?
+    // Of the library the optimised build counts; elsewhere this side only starts others.
+    let profile = match arguments.first().is_some_and(|first| first == "client") {
+        true => "release",
+        false => "dev",
+    };
+    let package = ["--package", "mainstay-bench", "--profile", profile, "--"];
+    let status = places::cargo(&[&["run", "--quiet"][..], &package].concat())?
         .args(arguments)
         .env("MAINSTAY_PEERS", folder)
         .env("MAINSTAY_BIN", program)

@@ -56,6 +56,11 @@ const TOOLS: &[Tool] = &[
         present: has_mkfs,
     },
     Tool {
+        name: "ip",
+        package: "iproute2",
+        present: || !is_root() || answers("ip", &["-Version"]).is_some(),
+    },
+    Tool {
         name: "protoc",
         package: "protobuf-compiler",
         present: has_protoc,

@@ -122,7 +122,8 @@ pub const SUITES: &[Suite] = &[
     },
     Suite {
         steps: &[wire(&["client"])],
-        ..beside_peers("client", 7)
+        without_root: WithoutRoot::Without("members cut off"),
+        ..beside_peers("client", 9)
     },
     Suite {
         steps: &[wire(&["clients", "--plain"]), wire(&["clients"])],

@@ -46,7 +46,22 @@ pub enum Next {
     Idle,
 }
 
-/// See the module.
+/// The names; a queue by itself, for loops that [`Controller`](super::Controller) does not fit.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use mainstay_client::controller::{Action, Limits, Next, Queue};
+///
+/// let (mut queue, now) = (Queue::new(Limits::default()), Instant::now());
+/// queue.add("blue", now);
+/// queue.add("blue", now);
+/// assert_eq!(queue.next(now), Next::Begin("blue".to_owned()));
+/// // Something happens to it meanwhile: it waits until the first reconcile is done.
+/// queue.add("blue", now);
+/// assert_eq!(queue.next(now), Next::Idle);
+/// queue.done("blue", Action::AwaitChange, now);
+/// assert_eq!(queue.next(now), Next::Begin("blue".to_owned()));
+/// ```
 #[derive(Debug)]
 pub struct Queue {
     limits: Limits,

@@ -14,7 +14,7 @@ const KEYS: usize = 100_000;
 const STEPS: usize = 100;
 
 /// Keys and the revisions at which they were written last, as a member has them.
-async fn there(client: &Client, prefix: &str) -> Result<BTreeMap<Bytes, i64>> {
+pub(super) async fn there(client: &Client, prefix: &str) -> Result<BTreeMap<Bytes, i64>> {
     let mut pages = client.get(prefix).prefix().pages();
     let mut keys = BTreeMap::new();
     while let Some(page) = pages.next().await? {
@@ -23,14 +23,14 @@ async fn there(client: &Client, prefix: &str) -> Result<BTreeMap<Bytes, i64>> {
     Ok(keys)
 }
 
-fn copied(cache: &Cache) -> BTreeMap<Bytes, i64> {
+pub(super) fn copied(cache: &Cache) -> BTreeMap<Bytes, i64> {
     let keys = cache.all().into_iter();
     keys.map(|kv| (kv.key.clone(), kv.mod_revision)).collect()
 }
 
 /// Follows until the end marker is there, and checks on the way that every change follows from what
 /// was told before: no event twice, none left out.
-async fn follow(mut reflector: Reflector, end: &str) -> Result<Reflector> {
+pub(super) async fn follow(mut reflector: Reflector, end: &str) -> Result<Reflector> {
     let mut told: BTreeMap<Bytes, i64> = BTreeMap::new();
     loop {
         match soon("a change", reflector.next()).await?? {

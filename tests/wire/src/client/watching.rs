@@ -8,7 +8,7 @@ use super::{Site, put_surely, soon};
 const WRITES: usize = 300;
 
 /// Events as words, in the order in which they come, until there are `count`.
-async fn words(watch: &mut Watch, count: usize) -> Result<Vec<String>> {
+pub(super) async fn words(watch: &mut Watch, count: usize) -> Result<Vec<String>> {
     let mut words = Vec::new();
     while words.len() < count {
         match soon("an event", watch.next()).await?.transpose()? {
