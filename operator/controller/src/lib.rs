@@ -23,4 +23,5 @@ pub mod plugin;
 mod probes;
 mod roles;
 pub mod run;
+mod sessions;
 mod status;
