@@ -23,7 +23,7 @@ use kube::ResourceExt;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::runtime::{Controller, WatchStreamExt, metadata_watcher, watcher};
+use kube::runtime::{Controller, watcher};
 use mainstay_operator_act::tls;
 use mainstay_operator_api::{MainstayRole, MainstayUser};
 use mainstay_operator_plan::observed::Plane;
@@ -57,6 +57,7 @@ impl Error {
     fn verdict(&self) -> Verdict {
         let reason = match self {
             Error::Store(mainstay_client::Error::Refused { .. }) => reason::REFUSED,
+            Error::Tls(_) => reason::SECRET_INVALID,
             _ => reason::UNREACHABLE,
         };
         Verdict::new(reason, self.to_string())
@@ -79,29 +80,33 @@ pub async fn run(
         .graceful_shutdown_on(stop.clone());
     let room = room(&context, roles.store());
     let roles = roles
-        .run(role, |object, error, room| fail(&object, error, &room), room)
+        .run(
+            role,
+            |object, error, room| fail(&object, error, &room),
+            room,
+        )
         .for_each(|_| async {});
 
     let api = context.api::<DeserializeGuard<MainstayUser>>(scope);
     let users = Controller::new(api, all()).with_config(settings());
     let (by_secret, by_role) = (users.store(), users.store());
     let room = self::room(&context, users.store());
-    // Of all Secrets, without what they hold: which of them matter stands in the users.
-    let secrets = metadata_watcher(context.api::<Secret>(scope), all()).default_backoff();
     let users = users
-        .watches_stream(
-            secrets.touched_objects(),
-            move |secret: PartialObjectMeta<Secret>| {
-                of(&by_secret, &secret, |user, secret| needs(user, secret))
-            },
+        // Of all Secrets, without what they hold: which of them matter stands in the users.
+        .watches(
+            context.api::<PartialObjectMeta<Secret>>(scope),
+            all(),
+            move |secret: PartialObjectMeta<Secret>| of(&by_secret, &secret, needs),
         )
         .watches(
             context.api::<DeserializeGuard<MainstayRole>>(scope),
             all(),
             move |role: DeserializeGuard<MainstayRole>| {
-                let role_name = role.0.as_ref().ok().map(|role| {
-                    (role.spec.cluster.clone(), role.role_name().to_owned())
-                });
+                let role_name = role
+                    .0
+                    .as_ref()
+                    .ok()
+                    .map(|role| (role.spec.cluster.clone(), role.role_name().to_owned()));
                 of(&by_role, &role, |user, _| {
                     role_name.as_ref().is_some_and(|(cluster, name)| {
                         user.spec.cluster == *cluster && user.spec.roles.contains(name)
@@ -110,7 +115,11 @@ pub async fn run(
             },
         )
         .graceful_shutdown_on(stop)
-        .run(user, |object, error, room| fail(&object, error, &room), room)
+        .run(
+            user,
+            |object, error, room| fail(&object, error, &room),
+            room,
+        )
         .for_each(|_| async {});
     tokio::join!(roles, users);
 }

@@ -138,7 +138,9 @@ fn authority(secret: &Secret) -> Option<Authority> {
 fn until(data: &Data) -> Time {
     let known = data.get(CERTIFICATE).map(|pem| tls::known(&pem.0));
     let known = known.unwrap_or_default();
-    let end = known.first().map_or(SystemTime::UNIX_EPOCH, |known| known.not_after);
+    let end = known
+        .first()
+        .map_or(SystemTime::UNIX_EPOCH, |known| known.not_after);
     Time(Timestamp::try_from(end).unwrap_or_default())
 }
 
@@ -183,7 +185,10 @@ mod tests {
         assert_eq!(due(&good), Due::Nothing);
         assert_eq!(due(&issued(&authority, "other", 90, now)), Due::Issue);
         let mut broken = good.clone();
-        broken.insert(KEY.to_owned(), issued(&authority, "shop", 90, now)[KEY].clone());
+        broken.insert(
+            KEY.to_owned(),
+            issued(&authority, "shop", 90, now)[KEY].clone(),
+        );
         assert_eq!(due(&broken), Due::Issue, "the key of another certificate");
         broken.insert(CERTIFICATE.to_owned(), bytes("junk"));
         assert_eq!(due(&broken), Due::Issue);

@@ -123,7 +123,7 @@ impl<K: Claim> Ward<'_, K> {
     /// The older resource that claims the same name.
     pub fn rival(&self) -> Option<String> {
         let all = self.others();
-        let older = all.iter().filter(|other| is_older(**other, self.object));
+        let older = all.iter().filter(|other| is_older(*other, self.object));
         older.map(ResourceExt::name_any).min()
     }
 

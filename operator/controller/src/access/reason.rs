@@ -12,6 +12,8 @@ pub const ROLE_MISSING: &str = "RoleMissing";
 pub const SECRET_MISSING: &str = "SecretMissing";
 /// The Secret that the operator is to write is another's.
 pub const SECRET_FOREIGN: &str = "SecretForeign";
+/// The authority of the cluster cannot be used.
+pub const SECRET_INVALID: &str = "SecretInvalid";
 /// The operator does not issue the certificates of this cluster.
 pub const NO_AUTHORITY: &str = "NoAuthority";
 /// The cluster does not ask for users.
@@ -38,6 +40,7 @@ mod tests {
             ROLE_MISSING,
             SECRET_MISSING,
             SECRET_FOREIGN,
+            SECRET_INVALID,
             NO_AUTHORITY,
             AUTH_DISABLED,
             REFUSED,

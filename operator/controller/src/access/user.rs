@@ -315,6 +315,8 @@ mod tests {
         assert!(summary(Vec::new()).is_good());
         let both = summary(vec![missing("a"), missing("b")]);
         assert_eq!(both.reason, reason::ROLE_MISSING);
-        assert!(both.message.contains("no role a") && both.message.contains("; there is no role b"));
+        assert!(
+            both.message.contains("no role a") && both.message.contains("; there is no role b")
+        );
     }
 }

@@ -57,10 +57,7 @@ fn what_somebody_has_added_is_revoked_after_what_is_missing_is_granted() {
 fn reads_and_writes_of_one_range_are_both() {
     let asked = [Permission::read().key("a"), Permission::write().key("a")];
     let both = Permission::read_write().key("a");
-    assert_eq!(
-        role(&asked, Some(&[])),
-        [RoleStep::Grant(both.clone())]
-    );
+    assert_eq!(role(&asked, Some(&[])), [RoleStep::Grant(both.clone())]);
     assert!(role(&asked, Some(&[both])).is_empty());
 }
 
@@ -130,7 +127,9 @@ fn steps_lead_to_what_is_asked_for() {
                 match step {
                     RoleStep::Add => panic!("the role is there"),
                     RoleStep::Grant(permission) => {
-                        there.retain(|held| (&held.key, &held.end) != (&permission.key, &permission.end));
+                        there.retain(|held| {
+                            (&held.key, &held.end) != (&permission.key, &permission.end)
+                        });
                         there.push(permission);
                     }
                     RoleStep::Revoke(permission) => there.retain(|held| *held != permission),
