@@ -36,7 +36,9 @@ use crate::storage::Retention;
         name = "AGE",
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
-    )
+    ),
+    validation = Rule::new("has(self.spec.userName) || self.metadata.name != 'root'")
+        .message("root belongs to spec.auth of the cluster")
 )]
 #[x_kube(validation = Rule::new("self.cluster == oldSelf.cluster && has(self.userName) == has(oldSelf.userName) && (!has(self.userName) || self.userName == oldSelf.userName)")
     .message("cluster and userName cannot be changed: make another MainstayUser"))]
@@ -146,7 +148,9 @@ pub struct MainstayUserStatus {
         name = "AGE",
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
-    )
+    ),
+    validation = Rule::new("has(self.spec.roleName) || self.metadata.name != 'root'")
+        .message("the role root may do everything and belongs to spec.auth of the cluster")
 )]
 #[x_kube(validation = Rule::new("self.cluster == oldSelf.cluster && has(self.roleName) == has(oldSelf.roleName) && (!has(self.roleName) || self.roleName == oldSelf.roleName)")
     .message("cluster and roleName cannot be changed: make another MainstayRole"))]

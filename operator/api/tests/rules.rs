@@ -222,6 +222,10 @@ fn users_have_a_name_of_their_own_and_something_to_log_in_by() {
     );
     let root = json!({ "cluster": "db", "userName": "root", "password": password });
     assert_refused(refusals(root), "root belongs to spec.auth");
+    let spec = json!({ "cluster": "db", "password": password });
+    let root = resource("MainstayUser", "root", spec);
+    let said = self::refusals("MainstayUser", &root, None);
+    assert_refused(said, "root belongs to spec.auth");
 }
 
 #[test]
@@ -279,6 +283,9 @@ fn a_permission_is_about_one_range() {
     assert_refused(refusals(json!({ "from": "a" })), "go together");
     assert_refused(refusals(json!({ "key": "a", "to": "b" })), "go together");
     let root = role(json!({ "cluster": "db", "roleName": "root" }));
+    let said = self::refusals("MainstayRole", &root, None);
+    assert_refused(said, "may do everything");
+    let root = resource("MainstayRole", "root", json!({ "cluster": "db" }));
     let said = self::refusals("MainstayRole", &root, None);
     assert_refused(said, "may do everything");
 }
