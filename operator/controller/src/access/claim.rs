@@ -212,7 +212,13 @@ impl<K: Claim> Ward<'_, K> {
         let stays = self.object.retention() == Retention::Retain || !self.others().is_empty();
         if !stays && self.cluster_stays().await? {
             match self.session().await {
-                Ok(session) => self.object.remove(&session.client.access()).await?,
+                Ok(session) => {
+                    if let Err(error) = self.object.remove(&session.client.access()).await {
+                        let status = self.object.status().cloned().unwrap_or_default();
+                        self.tell(status, &error.verdict()).await?;
+                        return Err(error);
+                    }
+                }
                 Err(unready) => {
                     let mut verdict = Verdict::from(unready);
                     verdict.message = format!(

@@ -37,6 +37,7 @@ pub fn tell(tally: &mut Tally, cluster: &Cluster, times: &mut Times) {
         authority(cluster, times)
     });
     tally.case("two resources that claim one user", || conflict(cluster));
+    tally.case("a user with and without a password", || kinds(cluster));
     tally.case("users and roles go or stay as asked for", || {
         deleted(cluster)
     });
@@ -64,6 +65,15 @@ fn secret(name: &str, password: &str) -> Value {
         "metadata": {"name": name, "namespace": NAMESPACE},
         "stringData": {"password": password},
     })
+}
+
+/// Waits until a Secret has gone with its user.
+fn gone(cluster: &Cluster, secret: &str) -> Result<()> {
+    let words = ["get", "secret", secret, "--ignore-not-found", "-o=name"];
+    let what = format!("{secret} is gone");
+    let is_gone = |text: &str| text.trim().is_empty();
+    let waited = cluster.kubectl.until(&what, LIMIT, &words, is_gone);
+    waited.map(drop)
 }
 
 /// What etcdctl logs in by: the name, and the password as the Secret has it now.
@@ -314,24 +324,61 @@ fn conflict(cluster: &Cluster) -> Result<()> {
     let root = Etcdctl::open(cluster)?;
     let told = root.run(&["user", "get", "shop"])?;
     ensure!(told.contains("orders"), "{told}");
+    // Where the older one goes, the next one takes the user over.
+    let heir = user(cluster, "heir");
+    let spec = json!({"userName": "paper", "certificate": {"secretName": "heir-tls"}});
+    heir.apply(&spec)?;
+    heir.until_told("Conflict", "MainstayUser paper is older")?;
+    user(cluster, "paper").delete()?;
+    heir.until_good()?;
+    gone(cluster, "paper-password")?;
+    let told = root.run(&["user", "get", "paper"])?;
+    ensure!(!told.contains("orders"), "{told}");
     Ok(())
+}
+
+/// No password opens a user that has a certificate alone, until it is given one, and then again.
+fn kinds(cluster: &Cluster) -> Result<()> {
+    let heir = user(cluster, "heir");
+    let shop = Etcdctl::with(cluster, "shop-tls")?;
+    let own = Etcdctl::with(cluster, "heir-tls")?;
+    own.run(&["user", "get", "paper"])?;
+    shop.refused(&["--user=paper:x", "user", "get", "paper"], WRONG)?;
+    cluster
+        .kubectl
+        .apply(&[secret("paper-password", "a first")])?;
+    let mut spec = json!({
+        "userName": "paper", "certificate": {"secretName": "heir-tls"}, "roles": ["orders"],
+    });
+    let without = spec.clone();
+    spec["password"] = json!({"secretName": "paper-password"});
+    heir.apply(&spec)?;
+    heir.until_good()?;
+    let login = login(cluster, "paper")?;
+    shop.run(&[&login, "put", "orders/1", "by a first password"])?;
+    own.put("orders/1", "by a certificate")?;
+    heir.apply(&without)?;
+    heir.until_good()?;
+    shop.refused(&[&login, "get", "orders/1"], WRONG)?;
+    own.put("orders/1", "by a certificate")?;
+    ensure!(heir.drifts()? == 0, "nobody else has changed it");
+    // A Secret of somebody else is not written.
+    heir.apply(&json!({
+        "userName": "paper", "certificate": {"secretName": "paper-password"},
+    }))?;
+    heir.until_told("SecretForeign", "paper-password")?;
+    heir.delete()?;
+    cluster
+        .kubectl
+        .run(&["delete", "secret", "paper-password"])
+        .map(drop)
 }
 
 fn deleted(cluster: &Cluster) -> Result<()> {
     let root = Etcdctl::open(cluster)?;
-    user(cluster, "paper").delete()?;
     root.refused(&["user", "get", "paper"], "user name not found")?;
-    let words = [
-        "get",
-        "secret",
-        "paper-password",
-        "--ignore-not-found",
-        "-o=name",
-    ];
+    gone(cluster, "heir-tls")?;
     let kubectl = &cluster.kubectl;
-    kubectl.until("its Secret is gone", LIMIT, &words, |text| {
-        text.trim().is_empty()
-    })?;
     let shop = user(cluster, "shop");
     let mut spec = shop_spec();
     spec["whenDeleted"] = json!("Retain");
