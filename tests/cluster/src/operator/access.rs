@@ -19,10 +19,14 @@ const NAME: &str = "guarded";
 pub fn tell(tally: &mut Tally, kubectl: &Kubectl, times: &mut Times) {
     let cluster = Cluster::new(kubectl, NAME);
     let created = tally.case("create one member that asks for users", || {
+        cluster.apply(1, &json!({}))?;
+        times.note("a cluster: 1/1 ready", cluster.until_ready(1)?);
+        // Users may be there before anybody is asked who they are.
+        users::before(&cluster)?;
         cluster.kubectl.apply(&[password(&cluster, "root's own")])?;
         cluster.apply(1, &json!({"auth": {"rootSecret": format!("{NAME}-root")}}))?;
-        times.note("a cluster with users: 1/1 ready", cluster.until_ready(1)?);
-        Ok(())
+        times.note("users are asked for: 1/1 ready", cluster.until_ready(1)?);
+        users::after(&cluster)
     });
     if !created {
         return;
