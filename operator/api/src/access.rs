@@ -180,6 +180,8 @@ pub struct MainstayRoleSpec {
     .message("a permission is about exactly one of key, prefix, from and all"))]
 #[x_kube(validation = Rule::new("has(self.from) == has(self.to)")
     .message("from and to go together"))]
+#[x_kube(validation = Rule::new("!has(self.from) || !has(self.to) || self.from < self.to")
+    .message("to comes after from"))]
 #[serde(rename_all = "camelCase")]
 pub struct PermissionSpec {
     /// What may be done.

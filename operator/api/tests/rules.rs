@@ -281,6 +281,10 @@ fn a_permission_is_about_one_range() {
         assert_refused(refusals(bad), "exactly one of key, prefix, from and all");
     }
     assert_refused(refusals(json!({ "from": "a" })), "go together");
+    for (from, to) in [("b", "a"), ("a", "a")] {
+        let empty = json!({ "from": from, "to": to });
+        assert_refused(refusals(empty), "to comes after from");
+    }
     assert_refused(refusals(json!({ "key": "a", "to": "b" })), "go together");
     let root = role(json!({ "cluster": "db", "roleName": "root" }));
     let said = self::refusals("MainstayRole", &root, None);

@@ -149,6 +149,11 @@ fn refused(cluster: &Cluster) -> Result<()> {
         ),
         (
             role(cluster, "bad"),
+            json!({"permissions": [{"access": "Read", "from": "b", "to": "a"}]}),
+            "to comes after from",
+        ),
+        (
+            role(cluster, "bad"),
             json!({"roleName": "root"}),
             "may do everything",
         ),
