@@ -36,7 +36,9 @@ use crate::storage::Retention;
         name = "AGE",
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
-    )
+    ),
+    validation = Rule::new("has(self.spec.userName) || self.metadata.name != 'root'")
+        .message("root belongs to spec.auth of the cluster")
 )]
 #[x_kube(validation = Rule::new("self.cluster == oldSelf.cluster && has(self.userName) == has(oldSelf.userName) && (!has(self.userName) || self.userName == oldSelf.userName)")
     .message("cluster and userName cannot be changed: make another MainstayUser"))]
@@ -146,7 +148,9 @@ pub struct MainstayUserStatus {
         name = "AGE",
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
-    )
+    ),
+    validation = Rule::new("has(self.spec.roleName) || self.metadata.name != 'root'")
+        .message("the role root may do everything and belongs to spec.auth of the cluster")
 )]
 #[x_kube(validation = Rule::new("self.cluster == oldSelf.cluster && has(self.roleName) == has(oldSelf.roleName) && (!has(self.roleName) || self.roleName == oldSelf.roleName)")
     .message("cluster and roleName cannot be changed: make another MainstayRole"))]
@@ -176,6 +180,8 @@ pub struct MainstayRoleSpec {
     .message("a permission is about exactly one of key, prefix, from and all"))]
 #[x_kube(validation = Rule::new("has(self.from) == has(self.to)")
     .message("from and to go together"))]
+#[x_kube(validation = Rule::new("!has(self.from) || !has(self.to) || self.from < self.to")
+    .message("to comes after from"))]
 #[serde(rename_all = "camelCase")]
 pub struct PermissionSpec {
     /// What may be done.

@@ -1,4 +1,4 @@
-//! Events of a cluster, for `kubectl describe`.
+//! Events of clusters and other resources, for `kubectl describe`.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
@@ -7,22 +7,33 @@ use mainstay_operator_plan::step;
 /// The longest note that the API server takes, in bytes.
 const NOTE_MAX: usize = 1024;
 
-/// An event that cannot be written is lost; the status says the same.
 pub async fn publish(recorder: &Recorder, about: &ObjectReference, events: &[step::Event]) {
     for event in events {
-        let told = Event {
-            type_: match event.warning {
-                true => EventType::Warning,
-                false => EventType::Normal,
-            },
-            reason: event.reason.to_string(),
-            note: Some(cut(&event.note)),
-            action: "Reconcile".to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = recorder.publish(&told, about).await {
-            tracing::warn!(%error, "an event could not be written");
-        }
+        let reason = event.reason.to_string();
+        tell(recorder, about, event.warning, &reason, &event.note).await;
+    }
+}
+
+/// An event that cannot be written is lost; the status says the same.
+pub async fn tell(
+    recorder: &Recorder,
+    about: &ObjectReference,
+    warning: bool,
+    reason: &str,
+    note: &str,
+) {
+    let told = Event {
+        type_: match warning {
+            true => EventType::Warning,
+            false => EventType::Normal,
+        },
+        reason: reason.to_owned(),
+        note: Some(cut(note)),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = recorder.publish(&told, about).await {
+        tracing::warn!(%error, "an event could not be written");
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Metrics {
     pub quorum: Family<Object, Gauge>,
     pub success: Family<Object, Gauge<f64, AtomicU64>>,
     pub expiry: Family<Object, Gauge<i64, AtomicI64>>,
+    /// By the kind of the resource that says how it should be.
+    pub drifts: Family<Kind, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -61,6 +63,7 @@ impl Default for Metrics {
             quorum: Family::default(),
             success: Family::default(),
             expiry: Family::default(),
+            drifts: Family::default(),
         };
         metrics.register();
         metrics
@@ -93,6 +96,8 @@ impl Metrics {
                 "When a pass over the cluster last went well, since unix epoch.";
             expiry, "cluster_certificate_expiry_timestamp_seconds",
                 "When the first certificate of the cluster ends, since unix epoch.";
+            drifts, "drifts_corrected",
+                "Changes in a store by others that were put right, by kind of resource.";
         }
         let duration = self.duration.clone();
         self.registry.register_with_unit(

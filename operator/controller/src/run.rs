@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::options::{self, Run};
 use crate::probes::{self, State};
 use crate::roles::Roles;
-use crate::{backups, clusters};
+use crate::{access, backups, clusters};
 
 /// Work that is under way when the process is to end may take this long.
 const GRACE: Duration = Duration::from_secs(25);
@@ -107,6 +107,12 @@ async fn lead(
             until(stopping.clone()),
         ));
         tasks.spawn(backups::run(
+            context.clone(),
+            scope.clone(),
+            concurrency,
+            until(stopping.clone()).shared(),
+        ));
+        tasks.spawn(access::run(
             context.clone(),
             scope.clone(),
             concurrency,

@@ -1,6 +1,9 @@
 //! Users and roles by resources, on a cluster of one member that asks for users: made, put right when
 //! somebody has changed them by etcdctl, given other passwords and certificates, and deleted.
 
+mod declared;
+mod users;
+
 use serde_json::json;
 
 use super::cluster::Cluster;
@@ -16,14 +19,19 @@ const NAME: &str = "guarded";
 pub fn tell(tally: &mut Tally, kubectl: &Kubectl, times: &mut Times) {
     let cluster = Cluster::new(kubectl, NAME);
     let created = tally.case("create one member that asks for users", || {
+        cluster.apply(1, &json!({}))?;
+        times.note("a cluster: 1/1 ready", cluster.until_ready(1)?);
+        // Users may be there before anybody is asked who they are.
+        users::before(&cluster)?;
         cluster.kubectl.apply(&[password(&cluster, "root's own")])?;
         cluster.apply(1, &json!({"auth": {"rootSecret": format!("{NAME}-root")}}))?;
-        times.note("a cluster with users: 1/1 ready", cluster.until_ready(1)?);
-        Ok(())
+        times.note("users are asked for: 1/1 ready", cluster.until_ready(1)?);
+        users::after(&cluster)
     });
     if !created {
         return;
     }
+    users::tell(tally, &cluster, times);
     tally.case("nothing is left of the cluster with users", || {
         cluster.delete()?;
         let secret = format!("{NAME}-root");
