@@ -12,7 +12,7 @@ use super::{Shown, in_turn, measured};
 const PREFIX: &str = "bench/event/";
 const KEYS: u64 = 100_000;
 /// How often each key is written while nobody drains.
-const WRITES: u64 = 2;
+const WRITES: u64 = 10;
 /// etcd takes 128 steps in a transaction.
 const STEPS: u64 = 100;
 const VALUE: [u8; 256] = [b'e'; 256];
@@ -20,7 +20,8 @@ const VALUE: [u8; 256] = [b'e'; 256];
 /// The keys, before anybody watches.
 pub async fn fill(url: &str) -> Result<()> {
     let client = Client::builder().endpoint(url).build()?;
-    write(&client).await.map(drop)
+    write(&client).await?;
+    Ok(())
 }
 
 pub async fn both(url: &str, ours_first: bool) -> Result<[Shown; 2]> {
