@@ -4,7 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use crate::{MainstayBackup, MainstayBackupSchedule, MainstayCluster};
+use crate::{MainstayBackup, MainstayBackupSchedule, MainstayCluster, MainstayKeySet};
 
 /// File name and YAML of each definition.
 pub fn files() -> anyhow::Result<Vec<(String, String)>> {
@@ -24,10 +24,11 @@ pub fn files() -> anyhow::Result<Vec<(String, String)>> {
 
 /// The definitions as JSON.
 pub fn all() -> anyhow::Result<Vec<Value>> {
-    let definitions: [CustomResourceDefinition; 3] = [
+    let definitions: [CustomResourceDefinition; 4] = [
         MainstayCluster::crd(),
         MainstayBackup::crd(),
         MainstayBackupSchedule::crd(),
+        MainstayKeySet::crd(),
     ];
     let mut written = Vec::new();
     for definition in definitions {

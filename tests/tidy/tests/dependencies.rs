@@ -63,7 +63,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// What each room of the operator may use of the others, by the names of their folders. Of the store
-/// it uses the wire contract and the TLS of a client, so that it is built without RocksDB.
+/// it uses the wire contract, the client and its TLS, so that it is built without RocksDB.
 const OPERATOR: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("plan", &["api"]),
@@ -72,7 +72,7 @@ const OPERATOR: &[(&str, &[&str])] = &[
     ("act", &["plan", "api", "member"]),
     ("controller", &["observe", "act", "plan", "api", "member"]),
 ];
-const OF_THE_STORE: &[&str] = &["proto", "transport"];
+const OF_THE_STORE: &[&str] = &["proto", "transport", "client"];
 
 /// What the planner must not have at hand: it decides by what it is shown, and by nothing else.
 const OUTSIDE: &[&str] = &["kube", "tokio", "rand", "tonic", "hyper"];
