@@ -32,11 +32,13 @@
 //!   a deadline. A write whose answer is missing is [`Error::OutcomeUnknown`] and is not sent again.
 //! - [`watch`]: what happens to keys, without a gap and without a repetition over connections that
 //!   end; what is compacted meanwhile is [`Error::Compacted`].
+//! - [`access`]: users, roles and what they may do.
 //! - [`contend`]: locks and elections, on the keys that `etcdctl lock` and `etcdctl elect` use.
 //! - [`reflector`]: a local copy of a range of keys.
 //! - [`resource`]: typed objects over keys, with status, finalizers and compare-and-swap.
 //! - [`controller`]: the queue and the loop.
 
+pub mod access;
 mod backoff;
 mod calls;
 mod client;

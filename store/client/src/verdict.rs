@@ -14,6 +14,8 @@ const TOKEN_TEXTS: [&str; 3] = [
     // What a member says to a request without a token once authentication has been switched on.
     "etcdserver: user name is empty",
 ];
+/// Said of a log-in without telling by its code that another try is vain.
+const NO_PASSWORD: &str = "password was given for no password user";
 /// Said before anything was proposed.
 const NOT_TAKEN: [&str; 2] = ["etcdserver: too many requests", "etcdserver: not capable"];
 
@@ -37,6 +39,9 @@ impl Verdict {
         }
         if never_sent(status) || NOT_TAKEN.iter().any(|text| message.contains(text)) {
             return Verdict::NotTaken;
+        }
+        if message.contains(NO_PASSWORD) {
+            return Verdict::Refused;
         }
         match status.code() {
             Code::InvalidArgument
@@ -92,6 +97,9 @@ mod tests {
             "etcdserver: authentication failed, invalid user ID or password",
         );
         assert_eq!(Verdict::of(&wrong), Verdict::Refused);
+        let without =
+            Status::unknown("auth: authentication failed, password was given for no password user");
+        assert_eq!(Verdict::of(&without), Verdict::Refused);
     }
 
     #[test]

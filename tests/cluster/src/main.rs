@@ -18,9 +18,11 @@ mainstay-cluster image NAME PROGRAM
                               make the archive of an image that starts a program; prints its path
 mainstay-cluster node [--datastore etcd|mainstay] [IMAGE...]
                               the suite of the node itself; with images, also that of mainstay
-mainstay-cluster operator [--core|--backups|--long] [--datastore etcd|mainstay] IMAGE...
+mainstay-cluster operator [--core|--access|--backups|--long] [--datastore etcd|mainstay]
+                          IMAGE...
                               the suite of the operator, with the images of server and operator:
-                              its core, what is about backups, what every change must pass, or all
+                              its core, what is about users and declared keys or about backups,
+                              what every change must pass, or all
   --datastore mainstay and the operator's suite take the server of MAINSTAY_BIN, else that of the
   everyday build
   environment: MAINSTAY_CACHE, MAINSTAY_PEERS
@@ -93,6 +95,7 @@ fn part<'a>(words: &[&'a str]) -> (Part, Vec<&'a str>) {
     for word in words {
         match *word {
             "--core" => part = Part::Core,
+            "--access" => part = Part::Access,
             "--backups" => part = Part::Backups,
             "--long" => part = Part::Long,
             other => others.push(other),

@@ -3,6 +3,7 @@
 //!
 //! What clients saw is judged by the checkers of `tests/model`, as in the chaos suite.
 
+mod access;
 mod backups;
 mod cluster;
 mod content;
@@ -47,6 +48,9 @@ pub struct Programs {
 pub enum Part {
     /// Create, scale, leader killed, roll, delete: what is quickly known.
     Core,
+    /// What is about users, roles and keys that are declared, on a cluster of one member that asks
+    /// for users.
+    Access,
     /// What is about backups, on a small cluster.
     Backups,
     /// What every change of the project must pass.
@@ -61,7 +65,7 @@ pub fn run(options: &Options, programs: &Programs, part: Part) -> Result<bool> {
     let next = next_archive(programs)?;
     options.images.push(next.clone());
     let store = match part {
-        Part::Core => None,
+        Part::Core | Part::Access => None,
         _ => Some(store::archive(&programs.store)?),
     };
     options.images.extend(store.clone());
@@ -110,8 +114,12 @@ fn on(tally: &mut Tally, node: &Node, programs: &Programs, part: Part) -> Result
     if !tally.case("helm install", || release.install()) {
         return Ok(());
     }
+    if part == Part::Access || part >= Part::Usual {
+        access::tell(tally, &node.kubectl, &mut times);
+    }
     let cluster = Cluster::new(&node.kubectl, "db");
     let stands = match part {
+        Part::Access => false,
         Part::Backups => tally.case("create one member", || {
             cluster.apply(1, &json!({}))?;
             cluster.until_ready(1).map(drop)
@@ -122,7 +130,7 @@ fn on(tally: &mut Tally, node: &Node, programs: &Programs, part: Part) -> Result
         stories::further(tally, &cluster, &release, &mut times, part);
         stories::others(tally, &cluster, &programs.checkout, &mut times, part);
     }
-    if stands && part > Part::Core {
+    if stands && part >= Part::Backups {
         let volumes = node.folder.volumes();
         let scene = backups::Scene {
             cluster: &cluster,
@@ -130,7 +138,9 @@ fn on(tally: &mut Tally, node: &Node, programs: &Programs, part: Part) -> Result
         };
         backups::tell(tally, &scene, &mut times);
     }
-    tally.case("delete", || cluster.delete());
+    if part != Part::Access {
+        tally.case("delete", || cluster.delete());
+    }
     tally.case("helm uninstall leaves the definitions", || {
         release.uninstall()
     });

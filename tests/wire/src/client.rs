@@ -36,6 +36,13 @@ impl Site<'_> {
         Ok(Client::builder().endpoints(endpoints).build()?)
     }
 
+    /// The same as a user.
+    pub fn user(&self, name: &str, password: &str) -> Result<Client> {
+        let endpoints = self.cluster.peers.iter().map(|peer| peer.client_url());
+        let builder = Client::builder().endpoints(endpoints);
+        Ok(builder.user(name, password).build()?)
+    }
+
     /// A client that knows one of them.
     pub fn client_of(&self, member: usize) -> Result<Client> {
         let peer = self.cluster.peers.get(member).context("no such member")?;
@@ -106,6 +113,7 @@ pub async fn run(options: &Options) -> Result<bool> {
     case!("locks", contending::locks, plain);
     case!("elections", contending::elections, plain);
     case!("users", users::renewal, plain);
+    case!("access", users::access, plain);
     case!("controller", controlling::life, plain);
     case!("controller of two replicas", controlling::replicas, plain);
     case!("fleet", fleet::heals, plain);

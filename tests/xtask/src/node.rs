@@ -45,7 +45,7 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
-const USAGE: &str = "up [--bare] [--datastore etcd|mainstay], down, load IMAGE, test, or test operator [--core|--backups|--long]";
+const USAGE: &str = "up [--bare] [--datastore etcd|mainstay], down, load IMAGE, test, or test operator [--core|--access|--backups|--long]";
 
 pub fn run(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -26,6 +26,7 @@ use super::install::Release;
 use super::load::Load;
 use super::times::Times;
 
+pub use auth::password;
 pub use release::restricted;
 
 /// The longest time without an answered write that passes: the time until a lost leader is missed
