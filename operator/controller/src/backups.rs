@@ -177,7 +177,7 @@ where
 }
 
 /// The one condition of an object of these kinds; its time is that of the last change of its truth.
-fn condition<'a>(
+pub fn condition<'a>(
     before: impl IntoIterator<Item = &'a Condition>,
     object: &impl Resource<DynamicType = ()>,
     kind: &str,

@@ -10,19 +10,32 @@ const NOTE_MAX: usize = 1024;
 /// An event that cannot be written is lost; the status says the same.
 pub async fn publish(recorder: &Recorder, about: &ObjectReference, events: &[step::Event]) {
     for event in events {
-        let told = Event {
-            type_: match event.warning {
-                true => EventType::Warning,
-                false => EventType::Normal,
-            },
-            reason: event.reason.to_string(),
-            note: Some(cut(&event.note)),
-            action: "Reconcile".to_owned(),
-            secondary: None,
+        let kind = match event.warning {
+            true => EventType::Warning,
+            false => EventType::Normal,
         };
-        if let Err(error) = recorder.publish(&told, about).await {
-            tracing::warn!(%error, "an event could not be written");
-        }
+        let reason = event.reason.to_string();
+        tell(recorder, about, kind, &reason, &event.note).await;
+    }
+}
+
+/// One event about any resource of ours.
+pub async fn tell(
+    recorder: &Recorder,
+    about: &ObjectReference,
+    kind: EventType,
+    reason: &str,
+    note: &str,
+) {
+    let told = Event {
+        type_: kind,
+        reason: reason.to_owned(),
+        note: Some(cut(note)),
+        action: "Reconcile".to_owned(),
+        secondary: None,
+    };
+    if let Err(error) = recorder.publish(&told, about).await {
+        tracing::warn!(%error, "an event could not be written");
     }
 }
 

@@ -38,6 +38,11 @@ pub struct Metrics {
     pub quorum: Family<Object, Gauge>,
     pub success: Family<Object, Gauge<f64, AtomicU64>>,
     pub expiry: Family<Object, Gauge<i64, AtomicI64>>,
+    pub keyset_drifts: Family<Object, Counter>,
+    pub keyset_keys: Family<Object, Gauge>,
+    pub keyset_conflicts: Family<Object, Gauge>,
+    /// From a drift seen to its correction.
+    pub keyset_correction: Histogram,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -61,6 +66,10 @@ impl Default for Metrics {
             quorum: Family::default(),
             success: Family::default(),
             expiry: Family::default(),
+            keyset_drifts: Family::default(),
+            keyset_keys: Family::default(),
+            keyset_conflicts: Family::default(),
+            keyset_correction: corrections(),
         };
         metrics.register();
         metrics
@@ -70,6 +79,11 @@ impl Default for Metrics {
 /// From 5 ms to 10 s.
 fn durations() -> Histogram {
     Histogram::new(exponential_buckets(0.005, 2.0, 12))
+}
+
+/// From 1 ms to 16 s.
+fn corrections() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
 }
 
 impl Metrics {
@@ -93,6 +107,9 @@ impl Metrics {
                 "When a pass over the cluster last went well, since unix epoch.";
             expiry, "cluster_certificate_expiry_timestamp_seconds",
                 "When the first certificate of the cluster ends, since unix epoch.";
+            keyset_drifts, "keyset_drifts", "Keys of a set that others changed and that were put right.";
+            keyset_keys, "keyset_keys", "Keys that a set declares.";
+            keyset_conflicts, "keyset_conflicts", "Declared keys of a set that belong to another set.";
         }
         let duration = self.duration.clone();
         self.registry.register_with_unit(
@@ -100,6 +117,13 @@ impl Metrics {
             "How long a pass took.",
             Unit::Seconds,
             duration,
+        );
+        let correction = self.keyset_correction.clone();
+        self.registry.register_with_unit(
+            "keyset_correction",
+            "From a key seen to differ to its being put right.",
+            Unit::Seconds,
+            correction,
         );
     }
 
@@ -123,6 +147,13 @@ impl Metrics {
         self.quorum.remove(object);
         self.success.remove(object);
         self.expiry.remove(object);
+    }
+
+    /// Drops the rows of a set that is gone.
+    pub fn forget_keyset(&self, object: &Object) {
+        self.keyset_drifts.remove(object);
+        self.keyset_keys.remove(object);
+        self.keyset_conflicts.remove(object);
     }
 
     /// In the text format of OpenMetrics.

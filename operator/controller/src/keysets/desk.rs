@@ -276,6 +276,14 @@ impl Desks {
         }
     }
 
+    /// Ends the watches of all sets.
+    pub async fn close(&self) {
+        let desks: Vec<Arc<Desk>> = self.desks.lock().drain().map(|(_, desk)| desk).collect();
+        for desk in desks {
+            desk.memory.lock().await.follower = None;
+        }
+    }
+
     /// Reads this object anew whatever is known.
     pub fn drop_data(&self, reference: &Reference) {
         if let Some(known) = self.known.lock().get_mut(reference) {
