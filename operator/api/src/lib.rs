@@ -1,4 +1,5 @@
-//! The resources that people write: `MainstayCluster`, `MainstayBackup`, `MainstayBackupSchedule`.
+//! The resources that people write: `MainstayCluster`; `MainstayBackup` and `MainstayBackupSchedule`;
+//! `MainstayUser` and `MainstayRole`.
 //!
 //! The Rust types are the source; `crdgen` writes `crds/` from them, and doc comments become what
 //! `kubectl explain` prints. Rules that the API server can hold are CEL beside the field they guard;
@@ -10,6 +11,7 @@
 // Each printer column has a type and a path; the lint takes them for repetitions of one attribute.
 #![allow(clippy::duplicated_attributes)]
 
+pub mod access;
 pub mod annotation;
 pub mod backup;
 pub mod bootstrap;
@@ -26,6 +28,7 @@ pub mod status;
 pub mod storage;
 pub mod tls;
 
+pub use access::{MainstayRole, MainstayUser};
 pub use backup::{MainstayBackup, MainstayBackupSchedule};
 pub use cluster::{MainstayCluster, MainstayClusterSpec};
 pub use keyset::MainstayKeySet;

@@ -16,6 +16,7 @@ use crate::backoff::Backoff;
 use crate::labels;
 use crate::lease::Leadership;
 use crate::metrics::{Metrics, Object};
+use crate::sessions::Sessions;
 
 pub struct Context {
     pub client: Client,
@@ -24,6 +25,8 @@ pub struct Context {
     pub ledger: Ledger,
     pub metrics: Arc<Metrics>,
     pub recorder: Recorder,
+    /// Clients of the clusters' keys and users.
+    pub sessions: Sessions,
     pub failures: Backoff<(&'static str, Object)>,
     /// What the last step of a cluster failed by, for its conditions.
     pub troubles: Mutex<HashMap<Object, Problem>>,
@@ -52,6 +55,7 @@ impl Context {
             leadership,
             ledger: Ledger::default(),
             metrics,
+            sessions: Sessions::default(),
             failures: Backoff::default(),
             troubles: Mutex::default(),
             told: Mutex::default(),
@@ -65,6 +69,7 @@ impl Context {
         self.troubles.lock().remove(cluster);
         self.told.lock().remove(cluster);
         self.repeats.lock().remove(cluster);
+        self.sessions.forget(&cluster.namespace, &cluster.name);
     }
 
     /// Of one namespace, or of all.

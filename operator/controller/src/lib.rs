@@ -22,4 +22,5 @@ pub mod plugin;
 mod probes;
 mod roles;
 pub mod run;
+mod sessions;
 mod status;

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::keys::Namespace;
 use crate::kv::{Delete, Get, Put, Txn};
 use crate::lease::{self, Lease};
-use crate::tls::TlsFiles;
+use crate::tls::{Tls, TlsPem};
 use crate::token::{Tokens, User};
 use crate::watch::Watching;
 
@@ -45,10 +45,16 @@ impl std::fmt::Debug for Client {
 #[derive(Default)]
 pub struct Builder {
     endpoints: Vec<String>,
-    tls: Option<ClientFiles>,
+    tls: Option<Source>,
     user: Option<User>,
     namespace: Vec<u8>,
     deadline: Option<Duration>,
+}
+
+/// Where certificates come from.
+enum Source {
+    Files(ClientFiles),
+    Pem(TlsPem),
 }
 
 impl Builder {
@@ -66,7 +72,14 @@ impl Builder {
 
     /// Whom to trust, and the certificate to show. The files are read again for each connection.
     pub fn tls(mut self, files: ClientFiles) -> Builder {
-        self.tls = Some(files);
+        self.tls = Some(Source::Files(files));
+        self
+    }
+
+    /// The same from what a Kubernetes Secret holds. It stays as it is: when the Secret changes,
+    /// build another client.
+    pub fn tls_pem(mut self, pem: TlsPem) -> Builder {
+        self.tls = Some(Source::Pem(pem));
         self
     }
 
@@ -105,9 +118,12 @@ impl Builder {
         let addresses: Vec<Address> = addresses
             .map(|text| Address::parse(text, self.tls.is_some()))
             .collect::<Result<_, _>>()?;
-        let tls = match addresses.iter().any(Address::is_tls) {
-            true => Some(Arc::new(TlsFiles::open(self.tls.unwrap_or_default())?)),
-            false => None,
+        let tls = match (addresses.iter().any(Address::is_tls), self.tls) {
+            (false, _) => None,
+            (true, Some(Source::Pem(pem))) => Some(Arc::new(Tls::of_pem(&pem)?)),
+            (true, Some(Source::Files(files))) => Some(Arc::new(Tls::open(files)?)),
+            // The authorities of the system.
+            (true, None) => Some(Arc::new(Tls::open(ClientFiles::default())?)),
         };
         let channels = addresses.iter();
         let channels = channels

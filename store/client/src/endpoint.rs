@@ -11,7 +11,7 @@ use tower::service_fn;
 use url::Url;
 
 use crate::error::Error;
-use crate::tls::TlsFiles;
+use crate::tls::Tls;
 
 /// Longest wait for a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -84,7 +84,7 @@ impl std::fmt::Display for Address {
 }
 
 /// A channel that connects when it is used first, and again whenever its connection has ended.
-pub(crate) fn open(address: &Address, tls: Option<Arc<TlsFiles>>) -> Result<Channel, Error> {
+pub(crate) fn open(address: &Address, tls: Option<Arc<Tls>>) -> Result<Channel, Error> {
     // The scheme is that of what is inside the connection, which is made by `dial`.
     let transport =
         Transport::from_shared(format!("http://{address}")).map_err(|error| Error::Setting {
@@ -117,7 +117,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 
 async fn dial(
     address: &Address,
-    tls: Option<&TlsFiles>,
+    tls: Option<&Tls>,
 ) -> std::io::Result<TokioIo<Box<dyn Connection>>> {
     let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
     stream.set_nodelay(true)?;

@@ -64,3 +64,4 @@ pub use mainstay_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 pub use mainstay_proto::mvccpb::event::EventType;
 pub use mainstay_proto::mvccpb::{Event, KeyValue};
 pub use mainstay_transport::ClientFiles as TlsFiles;
+pub use tls::TlsPem;

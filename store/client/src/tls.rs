@@ -1,5 +1,5 @@
-//! Certificates of the client's own and the authorities it trusts, read again for each connection:
-//! files that were rotated are in use from the next connection on.
+//! Certificates of the client's own and the authorities it trusts. Files are read again for each
+//! connection: those that were rotated are in use from the next one on.
 
 use mainstay_transport::{ClientFiles, ClientTls};
 use parking_lot::Mutex;
@@ -9,22 +9,55 @@ use crate::error::Error;
 /// gRPC is spoken inside (RFC 7301).
 const ALPN: &[&[u8]] = &[b"h2"];
 
-pub(crate) struct TlsFiles {
-    files: ClientFiles,
+/// Whom a client trusts and what it shows, and where that comes from.
+pub(crate) struct Tls {
+    /// None if it was given itself, and so stays as it is.
+    files: Option<ClientFiles>,
     /// What could be used last: certificate and key are two files, and a look may fall between
     /// their writes.
     last: Mutex<ClientTls>,
 }
 
-impl TlsFiles {
-    pub(crate) fn open(files: ClientFiles) -> Result<TlsFiles, Error> {
+/// Certificates as they are in a Kubernetes Secret, each in PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TlsPem {
+    /// Whom to trust.
+    pub trusted_ca: Vec<u8>,
+    /// The certificate to show, with those between it and the authority.
+    pub certificate: Vec<u8>,
+    /// Its key.
+    pub key: Vec<u8>,
+}
+
+impl std::fmt::Debug for TlsPem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TlsPem")
+    }
+}
+
+impl Tls {
+    pub(crate) fn open(files: ClientFiles) -> Result<Tls, Error> {
         let last = Mutex::new(ClientTls::open(&files, ALPN)?);
-        Ok(TlsFiles { files, last })
+        Ok(Tls {
+            files: Some(files),
+            last,
+        })
+    }
+
+    pub(crate) fn of_pem(pem: &TlsPem) -> Result<Tls, Error> {
+        let shown = (&pem.certificate[..], &pem.key[..]);
+        let last = ClientTls::from_pem(&pem.trusted_ca, shown, ALPN)?;
+        Ok(Tls {
+            files: None,
+            last: Mutex::new(last),
+        })
     }
 
     /// From the files as they are now, read where blocking harms nobody.
     pub(crate) async fn current(&self) -> Result<ClientTls, Error> {
-        let files = self.files.clone();
+        let Some(files) = self.files.clone() else {
+            return Ok(self.last.lock().clone());
+        };
         let read = tokio::task::spawn_blocking(move || ClientTls::open(&files, ALPN)).await;
         let mut last = self.last.lock();
         match read {

@@ -63,7 +63,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// What each room of the operator may use of the others, by the names of their folders. Of the store
-/// it uses the wire contract, the client and its TLS, so that it is built without RocksDB.
+/// it uses the wire contract, the TLS of a client and the client, so that it is built without RocksDB.
 const OPERATOR: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("plan", &["api"]),
