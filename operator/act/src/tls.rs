@@ -8,7 +8,7 @@ mod issue;
 mod names;
 mod wishes;
 
-pub use bundle::{Known, bundle, known};
+pub use bundle::{Known, bundle, is_signed_by, known};
 pub use issue::{Pair, Purpose, Request, authority, leaf};
 pub use names::Place;
 pub use wishes::{ROOT, ca_secret, leaf_secret, request};

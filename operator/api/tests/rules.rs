@@ -234,3 +234,89 @@ fn a_key_has_one_value_and_a_set_its_place() {
     let elsewhere = set(json!({ "cluster": "other" }));
     assert_refused(refusals("MainstayKeySet", &elsewhere, Some(&set(json!({})))), "cannot be changed");
 }
+
+fn user(spec: Value) -> Value {
+    resource("MainstayUser", "shop", spec)
+}
+
+fn role(spec: Value) -> Value {
+    resource("MainstayRole", "orders", spec)
+}
+
+#[test]
+fn users_have_a_name_of_their_own_and_something_to_log_in_by() {
+    let refusals = |spec: Value| refusals("MainstayUser", &user(spec), None);
+    let password = json!({ "secretName": "shop" });
+    for good in [
+        json!({ "cluster": "db", "password": password }),
+        json!({ "cluster": "db", "certificate": { "secretName": "tls" }, "roles": ["a", "b"] }),
+        json!({ "cluster": "db", "userName": "other", "password": password }),
+    ] {
+        assert_eq!(refusals(good), Vec::<String>::new());
+    }
+    assert_refused(
+        refusals(json!({ "cluster": "db" })),
+        "a password, a certificate or both",
+    );
+    let root = json!({ "cluster": "db", "userName": "root", "password": password });
+    assert_refused(refusals(root), "root belongs to spec.auth");
+}
+
+#[test]
+fn users_and_roles_stay_with_their_cluster_and_name() {
+    let spec = |cluster: &str, name: Option<&str>| {
+        let mut spec = json!({ "cluster": cluster, "password": { "secretName": "shop" } });
+        if let Some(name) = name {
+            spec["userName"] = json!(name);
+        }
+        spec
+    };
+    let changed = |old: Value, new: Value| refusals("MainstayUser", &user(new), Some(&user(old)));
+    let named = spec("db", Some("a"));
+    assert_eq!(changed(named.clone(), named.clone()), Vec::<String>::new());
+    for other in [
+        spec("other", Some("a")),
+        spec("db", Some("b")),
+        spec("db", None),
+    ] {
+        assert_refused(changed(named.clone(), other), "cannot be changed");
+    }
+    let spec = |cluster: &str, name: &str| json!({ "cluster": cluster, "roleName": name });
+    let changed = |new: Value| {
+        let old = role(spec("db", "a"));
+        refusals("MainstayRole", &role(new), Some(&old))
+    };
+    assert_eq!(changed(spec("db", "a")), Vec::<String>::new());
+    assert_refused(changed(spec("db", "b")), "cannot be changed");
+    assert_refused(changed(spec("other", "a")), "cannot be changed");
+}
+
+#[test]
+fn a_permission_is_about_one_range() {
+    let refusals = |mut permission: Value| {
+        permission["access"] = json!("Read");
+        let spec = json!({ "cluster": "db", "permissions": [permission] });
+        refusals("MainstayRole", &role(spec), None)
+    };
+    for good in [
+        json!({ "key": "a" }),
+        json!({ "prefix": "a/" }),
+        json!({ "from": "a", "to": "c" }),
+        json!({ "all": true }),
+    ] {
+        assert_eq!(refusals(good), Vec::<String>::new());
+    }
+    for bad in [
+        json!({}),
+        json!({ "all": false }),
+        json!({ "key": "a", "prefix": "a" }),
+        json!({ "key": "a", "all": true }),
+    ] {
+        assert_refused(refusals(bad), "exactly one of key, prefix, from and all");
+    }
+    assert_refused(refusals(json!({ "from": "a" })), "go together");
+    assert_refused(refusals(json!({ "key": "a", "to": "b" })), "go together");
+    let root = role(json!({ "cluster": "db", "roleName": "root" }));
+    let said = self::refusals("MainstayRole", &root, None);
+    assert_refused(said, "may do everything");
+}

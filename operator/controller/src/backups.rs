@@ -6,13 +6,11 @@ mod schedule;
 mod single;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::StreamExt;
-use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::Resource;
+use kube::Resource as _;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::ObjectRef;
@@ -20,7 +18,7 @@ use kube::runtime::{Controller, watcher};
 use mainstay_operator_api::{MainstayBackup, MainstayBackupSchedule};
 
 use crate::context::Context;
-use crate::metrics::Object;
+use crate::passes::{begin, end, failed};
 
 const KIND: &str = "MainstayBackup";
 const SCHEDULE_KIND: &str = "MainstayBackupSchedule";
@@ -117,83 +115,4 @@ async fn schedule(
     let started = Instant::now();
     let outcome = schedule::pass(&context, &named).await;
     end(&context, SCHEDULE_KIND, named, started, outcome)
-}
-
-/// `None` if nothing may or can be done about it.
-fn begin<K>(object: &DeserializeGuard<K>, context: &Context) -> Option<Object>
-where
-    K: Resource<DynamicType = ()>,
-{
-    let named = named(object);
-    if let Err(invalid) = &object.0 {
-        tracing::warn!(
-            object = named.name,
-            error = invalid.error,
-            "a resource cannot be read"
-        );
-        return None;
-    }
-    context.leadership.holds().then_some(named)
-}
-
-fn end(
-    context: &Context,
-    kind: &'static str,
-    named: Object,
-    started: Instant,
-    outcome: Result<Option<Duration>, Error>,
-) -> Result<Action, Error> {
-    context
-        .metrics
-        .passed(kind, started.elapsed(), outcome.is_err());
-    let after = outcome?;
-    context.failures.succeeded(&(kind, named));
-    Ok(after.map_or_else(Action::await_change, Action::requeue))
-}
-
-fn failed<K>(
-    kind: &'static str,
-    object: &DeserializeGuard<K>,
-    error: &Error,
-    context: &Context,
-) -> Action
-where
-    K: Resource<DynamicType = ()>,
-{
-    let named = named(object);
-    tracing::warn!(kind, object = named.name, namespace = named.namespace, %error, "a pass failed");
-    Action::requeue(context.failures.failed((kind, named)))
-}
-
-fn named<K>(object: &DeserializeGuard<K>) -> Object
-where
-    K: Resource<DynamicType = ()>,
-{
-    let meta = object.meta();
-    Object {
-        namespace: meta.namespace.clone().unwrap_or_default(),
-        name: meta.name.clone().unwrap_or_default(),
-    }
-}
-
-/// The one condition of an object of these kinds; its time is that of the last change of its truth.
-pub fn condition<'a>(
-    before: impl IntoIterator<Item = &'a Condition>,
-    object: &impl Resource<DynamicType = ()>,
-    kind: &str,
-    (truth, reason): (&str, &str),
-    message: String,
-) -> Condition {
-    let same = before.into_iter().find(|known| known.status == truth);
-    Condition {
-        type_: kind.to_owned(),
-        status: truth.to_owned(),
-        reason: reason.to_owned(),
-        message,
-        last_transition_time: match same {
-            Some(known) => known.last_transition_time.clone(),
-            None => Time(Timestamp::now()),
-        },
-        observed_generation: object.meta().generation,
-    }
 }

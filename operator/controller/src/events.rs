@@ -1,4 +1,4 @@
-//! Events of a cluster, for `kubectl describe`.
+//! Events of clusters and other resources, for `kubectl describe`.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
@@ -7,28 +7,26 @@ use mainstay_operator_plan::step;
 /// The longest note that the API server takes, in bytes.
 const NOTE_MAX: usize = 1024;
 
-/// An event that cannot be written is lost; the status says the same.
 pub async fn publish(recorder: &Recorder, about: &ObjectReference, events: &[step::Event]) {
     for event in events {
-        let kind = match event.warning {
-            true => EventType::Warning,
-            false => EventType::Normal,
-        };
         let reason = event.reason.to_string();
-        tell(recorder, about, kind, &reason, &event.note).await;
+        tell(recorder, about, event.warning, &reason, &event.note).await;
     }
 }
 
-/// One event about any resource of ours.
+/// An event that cannot be written is lost; the status says the same.
 pub async fn tell(
     recorder: &Recorder,
     about: &ObjectReference,
-    kind: EventType,
+    warning: bool,
     reason: &str,
     note: &str,
 ) {
     let told = Event {
-        type_: kind,
+        type_: match warning {
+            true => EventType::Warning,
+            false => EventType::Normal,
+        },
         reason: reason.to_owned(),
         note: Some(cut(note)),
         action: "Reconcile".to_owned(),

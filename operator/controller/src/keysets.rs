@@ -30,7 +30,8 @@ use kube::runtime::{Controller, watcher};
 use tokio::time::timeout;
 
 use crate::context::Context;
-use desk::{Desks, Guarded, named};
+use crate::passes;
+use desk::{Desks, Guarded};
 use wanted::Kind;
 
 const KIND: &str = "MainstayKeySet";
@@ -78,30 +79,21 @@ pub async fn run(
         .reconcile_on(maps)
         .reconcile_on(secrets)
         .graceful_shutdown_on(stop)
-        .run(reconcile, failed, desks.clone())
+        .run(
+            reconcile,
+            |object, error, desks| passes::failed(KIND, &object, error, &desks.context),
+            desks.clone(),
+        )
         .for_each(|_| async {})
         .await;
     desks.close().await;
 }
 
 async fn reconcile(object: Arc<Guarded>, desks: Arc<Desks>) -> Result<Action, Error> {
-    let named = named(&*object);
-    let set = match &object.0 {
-        Ok(set) => set,
-        Err(invalid) => {
-            tracing::warn!(
-                object = named.name,
-                namespace = named.namespace,
-                error = invalid.error,
-                "a resource cannot be read and is left alone"
-            );
-            return Ok(Action::await_change());
-        }
-    };
     let context = &desks.context;
-    if !context.leadership.holds() {
+    let (Some(named), Ok(set)) = (passes::begin(&object, context), &object.0) else {
         return Ok(Action::await_change());
-    }
+    };
     let started = Instant::now();
     let outcome = match timeout(LONGEST, pass::run(&desks, set, &named)).await {
         Ok(outcome) => outcome,
@@ -110,14 +102,5 @@ async fn reconcile(object: Arc<Guarded>, desks: Arc<Desks>) -> Result<Action, Er
             Err(Error::Slow(LONGEST))
         }
     };
-    context.metrics.passed(KIND, started.elapsed(), outcome.is_err());
-    let after = outcome?;
-    context.failures.succeeded(&(KIND, named));
-    Ok(after.map_or_else(Action::await_change, Action::requeue))
-}
-
-fn failed(object: Arc<Guarded>, error: &Error, desks: Arc<Desks>) -> Action {
-    let named = named(&*object);
-    tracing::warn!(kind = KIND, object = named.name, namespace = named.namespace, %error, "a pass failed");
-    Action::requeue(desks.context.failures.failed((KIND, named)))
+    passes::end(context, KIND, named, started, outcome)
 }

@@ -4,6 +4,7 @@
 //! Read `run.rs` for the wiring, `clusters.rs` for what triggers a pass, `pass.rs` for what happens
 //! in one. Decisions are in `operator/plan`, changes in `operator/act`.
 
+mod access;
 pub mod agent;
 mod backoff;
 mod backups;
@@ -18,6 +19,7 @@ pub mod log;
 mod metrics;
 pub mod options;
 mod pass;
+mod passes;
 pub mod plugin;
 mod probes;
 mod roles;

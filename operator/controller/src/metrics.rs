@@ -38,7 +38,8 @@ pub struct Metrics {
     pub quorum: Family<Object, Gauge>,
     pub success: Family<Object, Gauge<f64, AtomicU64>>,
     pub expiry: Family<Object, Gauge<i64, AtomicI64>>,
-    pub keyset_drifts: Family<Object, Counter>,
+    /// By the kind of the resource that says how it should be.
+    pub drifts: Family<Kind, Counter>,
     pub keyset_keys: Family<Object, Gauge>,
     pub keyset_conflicts: Family<Object, Gauge>,
     /// From a drift seen to its correction.
@@ -66,7 +67,7 @@ impl Default for Metrics {
             quorum: Family::default(),
             success: Family::default(),
             expiry: Family::default(),
-            keyset_drifts: Family::default(),
+            drifts: Family::default(),
             keyset_keys: Family::default(),
             keyset_conflicts: Family::default(),
             keyset_correction: corrections(),
@@ -107,7 +108,8 @@ impl Metrics {
                 "When a pass over the cluster last went well, since unix epoch.";
             expiry, "cluster_certificate_expiry_timestamp_seconds",
                 "When the first certificate of the cluster ends, since unix epoch.";
-            keyset_drifts, "keyset_drifts", "Keys of a set that others changed and that were put right.";
+            drifts, "drifts_corrected",
+                "Changes in a store by others that were put right, by kind of resource.";
             keyset_keys, "keyset_keys", "Keys that a set declares.";
             keyset_conflicts, "keyset_conflicts", "Declared keys of a set that belong to another set.";
         }
@@ -151,7 +153,6 @@ impl Metrics {
 
     /// Drops the rows of a set that is gone.
     pub fn forget_keyset(&self, object: &Object) {
-        self.keyset_drifts.remove(object);
         self.keyset_keys.remove(object);
         self.keyset_conflicts.remove(object);
     }

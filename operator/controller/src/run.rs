@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::options::{self, Run};
 use crate::probes::{self, State};
 use crate::roles::Roles;
-use crate::{backups, clusters, keysets};
+use crate::{access, backups, clusters, keysets};
 
 /// Work that is under way when the process is to end may take this long.
 const GRACE: Duration = Duration::from_secs(25);
@@ -117,6 +117,12 @@ async fn lead(
             scope.clone(),
             concurrency,
             until(stopping.clone()),
+        ));
+        tasks.spawn(access::run(
+            context.clone(),
+            scope.clone(),
+            concurrency,
+            until(stopping.clone()).shared(),
         ));
         let (roles, pods) = (roles.clone(), context.api(scope.as_deref()));
         let stopping = stopping.clone();

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use mainstay_transport::Certificate;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A certificate as decisions need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +35,25 @@ pub fn known(pem: &[u8]) -> Vec<Known> {
         }
     })
     .collect()
+}
+
+/// Whether the first certificate of a PEM text was signed by the first of another.
+pub fn is_signed_by(leaf: &[u8], authority: &[u8]) -> bool {
+    let first = |pem: &[u8]| {
+        let mut ders = CertificateDer::pem_slice_iter(pem);
+        ders.next().and_then(Result::ok)
+    };
+    let (Some(leaf), Some(authority)) = (first(leaf), first(authority)) else {
+        return false;
+    };
+    let (Ok((_, leaf)), Ok((_, authority))) = (
+        X509Certificate::from_der(&leaf),
+        X509Certificate::from_der(&authority),
+    ) else {
+        return false;
+    };
+    leaf.issuer() == authority.subject()
+        && leaf.verify_signature(Some(authority.public_key())).is_ok()
 }
 
 /// One PEM text of several, each certificate once.

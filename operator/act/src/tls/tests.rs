@@ -66,3 +66,19 @@ fn a_bundle_holds_each_certificate_once() {
         .collect();
     assert_eq!(names, ["old", "new"]);
 }
+
+#[test]
+fn an_authority_is_told_from_another_of_its_name() {
+    let now = SystemTime::now();
+    let make = || authority("same", Duration::days(1), now).unwrap();
+    let (one, other) = (make(), make());
+    let leaf = leaf(&one, &request(Purpose::Client), now).unwrap();
+    let by = |authority: &Pair| {
+        is_signed_by(
+            leaf.certificate.as_bytes(),
+            authority.certificate.as_bytes(),
+        )
+    };
+    assert!(by(&one) && !by(&other));
+    assert!(!is_signed_by(b"junk", one.certificate.as_bytes()));
+}

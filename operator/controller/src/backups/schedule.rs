@@ -15,9 +15,10 @@ use mainstay_operator_api::backup::{
 use mainstay_operator_api::storage::Retention;
 use mainstay_operator_api::{MainstayBackup, MainstayBackupSchedule};
 
-use super::{Error, SCHEDULE, condition};
+use super::{Error, SCHEDULE};
 use crate::context::Context;
 use crate::metrics::Object;
+use crate::passes::condition;
 use crate::status;
 use calendar::{Calendar, Turn, turn};
 use retention::{excess, is_over, phase};

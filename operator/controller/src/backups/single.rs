@@ -15,9 +15,10 @@ use mainstay_operator_api::{MainstayBackup, MainstayCluster};
 use serde_json::json;
 
 use super::job::{self, Needs};
-use super::{Error, condition, outcome};
+use super::{Error, outcome};
 use crate::context::Context;
 use crate::metrics::Object;
+use crate::passes::condition;
 use crate::status;
 
 /// On backups whose file goes with them.

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::EventType;
 use kube::{Api, Resource, ResourceExt};
 use mainstay_client::Client;
 use mainstay_operator_api::MainstayKeySet;
@@ -23,9 +22,9 @@ use super::follow::{Follower, Interest};
 use super::report::Verdict;
 use super::store::{self, Written};
 use super::wanted::{self, Wanted};
-use super::{Error, removal, sources};
+use super::{Error, KIND, removal, sources};
 use crate::context::Context;
-use crate::metrics::Object;
+use crate::metrics::{Kind, Object};
 use crate::sessions::{Session, Who};
 use crate::{events, status};
 
@@ -168,7 +167,10 @@ impl Pass<'_> {
             message: unready.message,
         })?;
         if session.auth && spec.user.is_none() {
-            let message = format!("MainstayCluster {} has authentication: name a MainstayUser in spec.user", spec.cluster);
+            let message = format!(
+                "MainstayCluster {} has authentication: name a MainstayUser in spec.user",
+                session.cluster.name_any()
+            );
             return Err(Verdict::not(KeySetReason::UserRequired, message));
         }
         Ok(session)
@@ -297,12 +299,15 @@ impl Pass<'_> {
                     "{}{key} was put right ten times within a minute and is left alone for a while",
                     self.set.spec.prefix
                 );
-                self.event(EventType::Warning, KeySetReason::Contested.text(), note).await;
+                self.event(true, KeySetReason::Contested.text(), note).await;
             }
         }
         let metrics = &self.context.metrics;
         if count > 0 {
-            metrics.keyset_drifts.get_or_create(self.named).inc_by(count);
+            let kind = Kind {
+                kind: KIND.to_owned(),
+            };
+            metrics.drifts.get_or_create(&kind).inc_by(count);
             if let Some(seen) = news.seen {
                 let took = now.saturating_duration_since(seen).as_secs_f64();
                 metrics.keyset_correction.observe(took);
@@ -345,7 +350,7 @@ impl Pass<'_> {
         self.tell(memory, status, &verdict).await?;
         if drifts > 0 {
             let note = "Keys were changed in the cluster and put right: see status.drifts";
-            self.event(EventType::Normal, KeySetReason::Drifting.text(), note.to_owned()).await;
+            self.event(false, KeySetReason::Drifting.text(), note.to_owned()).await;
         }
         if written.failed.is_some() {
             memory.session = None;
@@ -376,7 +381,7 @@ impl Pass<'_> {
         self.write_status(memory, status).await?;
         let is_quiet = [KeySetReason::Suspended.text(), KeySetReason::Deleting.text()];
         if is_new && !verdict.ready && !is_quiet.contains(&verdict.reason) {
-            self.event(EventType::Warning, verdict.reason, verdict.message.clone()).await;
+            self.event(true, verdict.reason, verdict.message.clone()).await;
         }
         Ok(())
     }
@@ -388,9 +393,9 @@ impl Pass<'_> {
         Ok(())
     }
 
-    pub async fn event(&self, kind: EventType, reason: &str, note: String) {
+    pub async fn event(&self, warning: bool, reason: &str, note: String) {
         let about = self.set.object_ref(&());
-        events::tell(&self.context.recorder, &about, kind, reason, &note).await;
+        events::tell(&self.context.recorder, &about, warning, reason, &note).await;
     }
 
     /// On every set, so that none goes without being seen to go.

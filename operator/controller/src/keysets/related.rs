@@ -7,14 +7,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
-use k8s_openapi::NamespaceResourceScope;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, metadata_watcher, watcher as watch};
+use kube::runtime::{WatchStreamExt, watcher as watch};
 use kube::{Api, Resource, ResourceExt};
 use mainstay_operator_api::{MainstayCluster, MainstayUser};
-use serde::de::DeserializeOwned;
 
 use super::desk::{Desks, Guarded, Reference, named};
 use super::wanted::{Kind, Source};
@@ -46,13 +44,13 @@ pub fn sets(desks: Arc<Desks>, api: Api<Guarded>) -> impl Stream<Item = ObjectRe
 /// ConfigMaps or Secrets: only which version there is, since what they hold is read where it is used.
 pub fn sources<K>(
     desks: Arc<Desks>,
-    api: Api<K>,
+    api: Api<PartialObjectMeta<K>>,
     kind: Kind,
 ) -> impl Stream<Item = ObjectRef<Guarded>> + Send
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
 {
-    let events = metadata_watcher(api, watcher::Config::default()).default_backoff();
+    let events = watch(api, watcher::Config::default()).default_backoff();
     woken(
         desks,
         events,

@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::events::EventType;
 use mainstay_operator_api::keyset::{KeySetReason, MainstayKeySetStatus, Unlisted};
 use mainstay_operator_api::storage::Retention;
 use mainstay_operator_api::{MainstayCluster, MainstayUser};
@@ -43,7 +42,7 @@ pub async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Result<Option<Duration
                 set.spec.user.as_deref().unwrap_or_default(),
                 memory.status.managed.len()
             );
-            pass.event(EventType::Warning, "KeysLeft", note).await;
+            pass.event(true, "KeysLeft", note).await;
             return release(pass).await;
         }
     }

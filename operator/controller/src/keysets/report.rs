@@ -8,7 +8,7 @@ use mainstay_operator_api::keyset::{KeySetReason, MainstayKeySetStatus};
 
 use super::compare::Difference;
 use super::wanted::Wanted;
-use crate::backups::condition;
+use crate::passes::condition;
 
 /// How many names a message holds.
 const NAMED: usize = 5;

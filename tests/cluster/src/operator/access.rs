@@ -1,6 +1,9 @@
 //! Users and roles by resources, on a cluster of one member that asks for users: made, put right when
 //! somebody has changed them by etcdctl, given other passwords and certificates, and deleted.
 
+mod declared;
+mod users;
+
 use serde_json::json;
 
 use super::cluster::Cluster;
@@ -24,6 +27,7 @@ pub fn tell(tally: &mut Tally, kubectl: &Kubectl, times: &mut Times) {
     if !created {
         return;
     }
+    users::tell(tally, &cluster, times);
     tally.case("nothing is left of the cluster with users", || {
         cluster.delete()?;
         let secret = format!("{NAME}-root");

@@ -27,6 +27,7 @@ use super::load::Load;
 use super::times::Times;
 
 pub use auth::password;
+pub use certificates::rotate_authorities;
 pub use release::restricted;
 
 /// The longest time without an answered write that passes: the time until a lost leader is missed
