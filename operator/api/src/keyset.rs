@@ -100,9 +100,7 @@ pub struct DeclaredKey {
     pub value: Option<String>,
     /// The value in Base64 (RFC 4648), for what is no text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(
-        pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
-    ))]
+    #[schemars(regex(pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"))]
     pub base64: Option<String>,
     /// A Jinja template of the value: `{{ host }}:{{ port | default('2379') }}`. It may name what
     /// `variables` has, and nothing else.
@@ -167,10 +165,7 @@ pub struct Entries {
 #[serde(rename_all = "camelCase")]
 pub struct Variable {
     /// How templates name it.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
     pub name: String,
     /// The value as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -223,16 +223,37 @@ fn a_key_has_one_value_and_a_set_its_place() {
         assert_eq!(said(taken), Vec::<String>::new());
     }
     assert_refused(said(key(json!({}))), "exactly one of value");
-    assert_refused(said(key(json!({ "value": "", "base64": "" }))), "exactly one of value");
+    assert_refused(
+        said(key(json!({ "value": "", "base64": "" }))),
+        "exactly one of value",
+    );
     let both = json!({ "configMap": entry, "secret": entry });
-    assert_refused(said(key(json!({ "from": both }))), "exactly one of configMap");
-    assert_refused(said(json!({ "entries": [{ "under": "x/" }] })), "entries are of exactly one");
-    assert_refused(said(json!({ "variables": [{ "name": "a" }] })), "a variable has");
-    assert_refused(said(json!({ "unlisted": "Delete" })), "would empty the prefix");
+    assert_refused(
+        said(key(json!({ "from": both }))),
+        "exactly one of configMap",
+    );
+    assert_refused(
+        said(json!({ "entries": [{ "under": "x/" }] })),
+        "entries are of exactly one",
+    );
+    assert_refused(
+        said(json!({ "variables": [{ "name": "a" }] })),
+        "a variable has",
+    );
+    assert_refused(
+        said(json!({ "unlisted": "Delete" })),
+        "would empty the prefix",
+    );
     let moved = set(json!({ "prefix": "other/" }));
-    assert_refused(refusals("MainstayKeySet", &moved, Some(&set(json!({})))), "cannot be changed");
+    assert_refused(
+        refusals("MainstayKeySet", &moved, Some(&set(json!({})))),
+        "cannot be changed",
+    );
     let elsewhere = set(json!({ "cluster": "other" }));
-    assert_refused(refusals("MainstayKeySet", &elsewhere, Some(&set(json!({})))), "cannot be changed");
+    assert_refused(
+        refusals("MainstayKeySet", &elsewhere, Some(&set(json!({})))),
+        "cannot be changed",
+    );
 }
 
 fn user(spec: Value) -> Value {

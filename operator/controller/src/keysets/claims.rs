@@ -114,7 +114,11 @@ mod tests {
             set("c", 1, of("", &["p/x"])),
         );
         let all = [a, b, c];
-        let whose = |own: usize| Claims::of(&all[own], all.iter()).of_key(b"p/x").to_owned_text();
+        let whose = |own: usize| {
+            Claims::of(&all[own], all.iter())
+                .of_key(b"p/x")
+                .to_owned_text()
+        };
         assert_eq!(whose(0), "older b");
         assert_eq!(whose(1), "younger");
         assert_eq!(whose(2), "older b");
@@ -130,15 +134,25 @@ mod tests {
         let sets = [old, young];
         let claims = Claims::of(&sets[1], sets.iter());
         assert_eq!(claims.of_key(b"p/q/r"), Claim::Older("old"));
-        assert_eq!(Claims::of(&sets[0], sets.iter()).of_key(b"p/q/r"), Claim::Younger);
+        assert_eq!(
+            Claims::of(&sets[0], sets.iter()).of_key(b"p/q/r"),
+            Claim::Younger
+        );
     }
 
     #[test]
     fn other_clusters_and_prefixes_claim_nothing() {
         let mut elsewhere = of("p/", &["x"]);
         elsewhere["cluster"] = json!("other");
-        let sets = [set("a", 1, elsewhere), set("b", 1, of("q/", &["x"])), set("c", 2, of("p/", &["x"]))];
-        assert_eq!(Claims::of(&sets[2], sets.iter()).of_key(b"p/x"), Claim::None);
+        let sets = [
+            set("a", 1, elsewhere),
+            set("b", 1, of("q/", &["x"])),
+            set("c", 2, of("p/", &["x"])),
+        ];
+        assert_eq!(
+            Claims::of(&sets[2], sets.iter()).of_key(b"p/x"),
+            Claim::None
+        );
     }
 
     impl Claim<'_> {

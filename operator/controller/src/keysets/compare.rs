@@ -81,7 +81,10 @@ pub fn compare(view: &View<'_>) -> Difference {
             }
         }
     }
-    for key in view.managed.difference(&view.wanted.keys().cloned().collect()) {
+    for key in view
+        .managed
+        .difference(&view.wanted.keys().cloned().collect())
+    {
         if !view.whole {
             // It may be declared by what is not known now.
             difference.managed.insert(key.clone());

@@ -70,7 +70,9 @@ pub struct Memory {
 
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Memory").field("uid", &self.uid).finish_non_exhaustive()
+        f.debug_struct("Memory")
+            .field("uid", &self.uid)
+            .finish_non_exhaustive()
     }
 }
 
@@ -164,7 +166,8 @@ impl Desks {
         let set = Arc::new(set);
         let before = self.sets.lock().insert(named(&*set), set.clone());
         let same = before.is_some_and(|before| {
-            let managed = |set: &MainstayKeySet| set.status.as_ref().map(|status| status.managed.clone());
+            let managed =
+                |set: &MainstayKeySet| set.status.as_ref().map(|status| status.managed.clone());
             before.metadata.uid == set.metadata.uid
                 && before.metadata.generation == set.metadata.generation
                 && managed(&before) == managed(&set)
@@ -211,7 +214,9 @@ impl Desks {
     /// All sets of the namespace of this one.
     pub fn namespace(&self, set: &MainstayKeySet) -> Vec<Arc<MainstayKeySet>> {
         let sets = self.sets.lock();
-        let same = sets.values().filter(|other| other.namespace() == set.namespace());
+        let same = sets
+            .values()
+            .filter(|other| other.namespace() == set.namespace());
         same.cloned().collect()
     }
 
@@ -227,7 +232,11 @@ impl Desks {
             !known.sets.is_empty()
         });
         for reference in references {
-            known.entry(reference.clone()).or_default().sets.insert(by.clone());
+            known
+                .entry(reference.clone())
+                .or_default()
+                .sets
+                .insert(by.clone());
         }
     }
 
@@ -257,7 +266,11 @@ impl Desks {
     /// Objects of a kind that are referred to, to tell which of them are gone.
     pub fn referred(&self, of_kind: impl Fn(&Reference) -> bool) -> Vec<Reference> {
         let known = self.known.lock();
-        known.keys().filter(|reference| of_kind(reference)).cloned().collect()
+        known
+            .keys()
+            .filter(|reference| of_kind(reference))
+            .cloned()
+            .collect()
     }
 
     /// What is known of an object, and its epoch.

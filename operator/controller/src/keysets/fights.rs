@@ -23,7 +23,10 @@ impl Fights {
     /// Counts a correction; true if the key rests from now on.
     pub fn corrected(&mut self, key: &Bytes, now: Instant) -> bool {
         let times = self.corrected.entry(key.clone()).or_default();
-        while times.front().is_some_and(|time| now.duration_since(*time) >= SPAN) {
+        while times
+            .front()
+            .is_some_and(|time| now.duration_since(*time) >= SPAN)
+        {
             times.pop_front();
         }
         times.push_back(now);

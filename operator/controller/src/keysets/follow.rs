@@ -39,10 +39,22 @@ impl Drop for Follower {
 
 impl Follower {
     /// Watches what happens after `revision`.
-    pub fn start(desk: Arc<Desk>, client: Client, session: u64, revision: i64, interest: Interest) -> Follower {
+    pub fn start(
+        desk: Arc<Desk>,
+        client: Client,
+        session: u64,
+        revision: i64,
+        interest: Interest,
+    ) -> Follower {
         let interest = Arc::new(RwLock::new(interest));
         let over = Arc::default();
-        let task = tokio::spawn(run(desk, client, revision, Arc::clone(&interest), Arc::clone(&over)));
+        let task = tokio::spawn(run(
+            desk,
+            client,
+            revision,
+            Arc::clone(&interest),
+            Arc::clone(&over),
+        ));
         Follower {
             session,
             interest,
@@ -124,7 +136,12 @@ mod tests {
             owns: false,
         };
         let event = |put: bool, key: &'static str, value: &'static str, lease: i64| Event {
-            r#type: if put { EventType::Put } else { EventType::Delete }.into(),
+            r#type: if put {
+                EventType::Put
+            } else {
+                EventType::Delete
+            }
+            .into(),
             kv: Some(KeyValue {
                 key: Bytes::from_static(key.as_bytes()),
                 value: Bytes::from_static(value.as_bytes()),

@@ -47,7 +47,11 @@ pub struct Pass<'a> {
 }
 
 /// When to look again; `None` is when something happens.
-pub async fn run(desks: &Desks, set: &MainstayKeySet, named: &Object) -> Result<Option<Duration>, Error> {
+pub async fn run(
+    desks: &Desks,
+    set: &MainstayKeySet,
+    named: &Object,
+) -> Result<Option<Duration>, Error> {
     let desk = desks.desk(named);
     let mut memory = desk.memory.lock().await;
     let news = desk.news();
@@ -123,13 +127,20 @@ impl Pass<'_> {
             applied: None,
             ..memory.status.clone()
         };
-        let verdict = Verdict::not(KeySetReason::Suspended, "spec.suspended is set: keys are not looked at");
+        let verdict = Verdict::not(
+            KeySetReason::Suspended,
+            "spec.suspended is set: keys are not looked at",
+        );
         self.tell(memory, status, &verdict).await?;
         Ok(None)
     }
 
     /// Nothing can be done for now. What is in the store stays, and is no longer watched.
-    async fn stop(&self, memory: &mut Memory, verdict: &Verdict) -> Result<Option<Duration>, Error> {
+    async fn stop(
+        &self,
+        memory: &mut Memory,
+        verdict: &Verdict,
+    ) -> Result<Option<Duration>, Error> {
         memory.follower = None;
         memory.session = None;
         memory.looked = None;
@@ -151,7 +162,10 @@ impl Pass<'_> {
         let (found, version) = sources::read(self.desks, self.set, self.named).await?;
         memory.wanted = Some(Arc::new(wanted::wanted(&self.set.spec, &found)));
         memory.version = version;
-        Ok(self.open().await.map(|session| memory.session = Some(session)))
+        Ok(self
+            .open()
+            .await
+            .map(|session| memory.session = Some(session)))
     }
 
     pub async fn open(&self) -> Result<Session, Verdict> {
@@ -193,16 +207,28 @@ impl Pass<'_> {
         }
         let managed: BTreeSet<String> = memory.status.managed.iter().cloned().collect();
         let keys = wanted.values.keys().chain(&managed);
-        let keys = keys.map(|key| Bytes::copy_from_slice(key.as_bytes())).collect();
+        let keys = keys
+            .map(|key| Bytes::copy_from_slice(key.as_bytes()))
+            .collect();
         let owns = spec.unlisted == Unlisted::Delete;
         let read = match store::read(&client, &keys, owns).await {
             Ok(read) => read,
-            Err(error) => return self.stop(memory, &Verdict::of_error(&error, self.set)).await,
+            Err(error) => {
+                return self
+                    .stop(memory, &Verdict::of_error(&error, self.set))
+                    .await;
+            }
         };
         if memory.follower.is_none() {
             let interest = interest(self.set, wanted, &claims);
             let desk = self.desk.clone();
-            let follower = Follower::start(desk, client.clone(), session.generation, read.revision, interest);
+            let follower = Follower::start(
+                desk,
+                client.clone(),
+                session.generation,
+                read.revision,
+                interest,
+            );
             memory.follower = Some(follower);
         }
         let resting = memory.fights.resting(Instant::now());
@@ -219,7 +245,8 @@ impl Pass<'_> {
         self.announce(memory, &managed, &difference).await?;
         let written = self.write(&client, &difference).await;
         let drifts = self.count(memory, &difference, &written, news).await;
-        self.conclude(memory, wanted, &difference, &written, drifts).await
+        self.conclude(memory, wanted, &difference, &written, drifts)
+            .await
     }
 
     /// Tells the watch what it is to see; an error if the watch was refused.
@@ -240,7 +267,9 @@ impl Pass<'_> {
             follower.expect(interest(self.set, wanted, claims));
         }
         match ended {
-            Some(error @ mainstay_client::Error::Refused { .. }) => Err(Verdict::of_error(&error, self.set)),
+            Some(error @ mainstay_client::Error::Refused { .. }) => {
+                Err(Verdict::of_error(&error, self.set))
+            }
             // It is begun anew from what is read now.
             _ => Ok(()),
         }
@@ -324,13 +353,20 @@ impl Pass<'_> {
         written: &Written,
         drifts: i64,
     ) -> Result<Option<Duration>, Error> {
-        let puts = difference.changes.iter().filter(|change| change.value.is_some());
-        let put = puts.filter(|change| written.done.contains(&change.key)).count();
+        let puts = difference
+            .changes
+            .iter()
+            .filter(|change| change.value.is_some());
+        let put = puts
+            .filter(|change| written.done.contains(&change.key))
+            .count();
         let length = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let mut status = memory.status.clone();
         status.keys = length(wanted.values.len());
         status.in_sync = length(difference.in_sync + put);
-        status.managed = compare::managed_after(difference, &written.done).into_iter().collect();
+        status.managed = compare::managed_after(difference, &written.done)
+            .into_iter()
+            .collect();
         status.conflicts = difference.conflicts.clone();
         if drifts > 0 {
             status.drifts = status.drifts.saturating_add(drifts);
@@ -345,12 +381,19 @@ impl Pass<'_> {
         }
         let conflicts = i64::try_from(status.conflicts.len()).unwrap_or(i64::MAX);
         let metrics = &self.context.metrics;
-        metrics.keyset_keys.get_or_create(self.named).set(status.keys);
-        metrics.keyset_conflicts.get_or_create(self.named).set(conflicts);
+        metrics
+            .keyset_keys
+            .get_or_create(self.named)
+            .set(status.keys);
+        metrics
+            .keyset_conflicts
+            .get_or_create(self.named)
+            .set(conflicts);
         self.tell(memory, status, &verdict).await?;
         if drifts > 0 {
             let note = "Keys were changed in the cluster and put right: see status.drifts";
-            self.event(false, KeySetReason::Drifting.text(), note.to_owned()).await;
+            self.event(false, KeySetReason::Drifting.text(), note.to_owned())
+                .await;
         }
         if written.failed.is_some() {
             memory.session = None;
@@ -376,17 +419,27 @@ impl Pass<'_> {
         if status == memory.status {
             return Ok(());
         }
-        let reason = |status: &MainstayKeySetStatus| status.conditions.first().map(|known| known.reason.clone());
+        let reason = |status: &MainstayKeySetStatus| {
+            status.conditions.first().map(|known| known.reason.clone())
+        };
         let is_new = reason(&memory.status) != reason(&status);
         self.write_status(memory, status).await?;
-        let is_quiet = [KeySetReason::Suspended.text(), KeySetReason::Deleting.text()];
+        let is_quiet = [
+            KeySetReason::Suspended.text(),
+            KeySetReason::Deleting.text(),
+        ];
         if is_new && !verdict.ready && !is_quiet.contains(&verdict.reason) {
-            self.event(true, verdict.reason, verdict.message.clone()).await;
+            self.event(true, verdict.reason, verdict.message.clone())
+                .await;
         }
         Ok(())
     }
 
-    async fn write_status(&self, memory: &mut Memory, status: MainstayKeySetStatus) -> Result<(), Error> {
+    async fn write_status(
+        &self,
+        memory: &mut Memory,
+        status: MainstayKeySetStatus,
+    ) -> Result<(), Error> {
         let written = status::apply(&self.api(), self.set, &status).await;
         written.map_err(Error::api("the status cannot be written"))?;
         memory.status = status;
@@ -413,18 +466,26 @@ impl Pass<'_> {
             "finalizers": finalizers,
         }});
         let params = PatchParams::default();
-        let patched = self.api().patch(&self.named.name, &params, &Patch::Merge(&patch)).await;
+        let patched = self
+            .api()
+            .patch(&self.named.name, &params, &Patch::Merge(&patch))
+            .await;
         match patched {
             // It has changed since, and is looked at again for that.
             Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(()),
-            other => other.map(drop).map_err(Error::api("the finalizer cannot be written")),
+            other => other
+                .map(drop)
+                .map_err(Error::api("the finalizer cannot be written")),
         }
     }
 }
 
 fn interest(set: &MainstayKeySet, wanted: &Wanted, claims: &Claims) -> Interest {
     let whose = |key: &str| claims.of_key(format!("{}{key}", set.spec.prefix).as_bytes());
-    let own = wanted.values.iter().filter(|(key, _)| !matches!(whose(key), Claim::Older(_)));
+    let own = wanted
+        .values
+        .iter()
+        .filter(|(key, _)| !matches!(whose(key), Claim::Older(_)));
     let own = own.map(|(key, value)| (Bytes::copy_from_slice(key.as_bytes()), value.clone()));
     Interest {
         wanted: own.collect(),

@@ -31,11 +31,16 @@ pub fn sets(desks: Arc<Desks>, api: Api<Guarded>) -> impl Stream<Item = ObjectRe
             }
             Ok(Event::InitApply(set)) => {
                 there.insert(named(&set));
-                set.0.map_or_else(|_| Woken::new(), |set| desks.set_changed(set))
+                set.0
+                    .map_or_else(|_| Woken::new(), |set| desks.set_changed(set))
             }
             Ok(Event::InitDone) => desks.sets_are(&there),
-            Ok(Event::Apply(set)) => set.0.map_or_else(|_| Woken::new(), |set| desks.set_changed(set)),
-            Ok(Event::Delete(set)) => set.0.map_or_else(|_| Woken::new(), |set| desks.set_gone(&set)),
+            Ok(Event::Apply(set)) => set
+                .0
+                .map_or_else(|_| Woken::new(), |set| desks.set_changed(set)),
+            Ok(Event::Delete(set)) => set
+                .0
+                .map_or_else(|_| Woken::new(), |set| desks.set_gone(&set)),
             Err(error) => failed(&error),
         })
     })
@@ -75,7 +80,11 @@ pub fn clusters(
         events,
         |cluster| Reference::Cluster(named(cluster)),
         |cluster| {
-            let status = cluster.0.as_ref().ok().and_then(|cluster| cluster.status.as_ref());
+            let status = cluster
+                .0
+                .as_ref()
+                .ok()
+                .and_then(|cluster| cluster.status.as_ref());
             let conditions = status.map(|status| &status.conditions[..]);
             hash(&(life(cluster), condition(conditions, "Available")))
         },
@@ -97,7 +106,10 @@ pub fn users(
             let status = user.0.as_ref().ok().and_then(|user| user.status.as_ref());
             let conditions = status.map(|status| &status.conditions[..]);
             let shown = status.map(|status| {
-                let until = status.certificate_until.as_ref().map(|until| until.0.as_second());
+                let until = status
+                    .certificate_until
+                    .as_ref()
+                    .map(|until| until.0.as_second());
                 (status.password_version.clone(), until)
             });
             hash(&(life(user), condition(conditions, "Ready"), shown))
@@ -161,6 +173,8 @@ fn condition(
     conditions: Option<&[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition]>,
     kind: &str,
 ) -> Option<(String, String)> {
-    let found = conditions?.iter().find(|condition| condition.type_ == kind)?;
+    let found = conditions?
+        .iter()
+        .find(|condition| condition.type_ == kind)?;
     Some((found.status.clone(), found.reason.clone()))
 }

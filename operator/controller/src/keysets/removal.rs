@@ -35,7 +35,9 @@ pub async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Result<Option<Duration
     }
     if user_is_gone(pass).await? {
         let since = set.metadata.deletion_timestamp.as_ref();
-        let waited = since.map_or(0, |since| Timestamp::now().as_second() - since.0.as_second());
+        let waited = since.map_or(0, |since| {
+            Timestamp::now().as_second() - since.0.as_second()
+        });
         if waited >= PATIENCE {
             let note = format!(
                 "MainstayUser {} is gone: {} keys stay in the cluster",
@@ -87,7 +89,9 @@ async fn delete(
     let set = pass.set;
     let failed = |error: &mainstay_client::Error| Verdict::of_error(error, set);
     let managed: BTreeSet<String> = memory.status.managed.iter().cloned().collect();
-    let keys = managed.iter().map(|key| Bytes::copy_from_slice(key.as_bytes()));
+    let keys = managed
+        .iter()
+        .map(|key| Bytes::copy_from_slice(key.as_bytes()));
     let read = store::read(client, &keys.collect(), false).await;
     let read = read.map_err(|error| failed(&error))?;
     let others = pass.desks.namespace(set);
@@ -113,7 +117,9 @@ async fn delete(
 
 /// One that is being deleted is as good as gone.
 async fn cluster_is_gone(pass: &Pass<'_>) -> Result<bool, Error> {
-    let api = pass.context.api::<MainstayCluster>(Some(&pass.named.namespace));
+    let api = pass
+        .context
+        .api::<MainstayCluster>(Some(&pass.named.namespace));
     let found = api.get_opt(&pass.set.spec.cluster).await;
     let found = found.map_err(Error::api("the cluster cannot be read"))?;
     Ok(found.is_none_or(|cluster| cluster.metadata.deletion_timestamp.is_some()))
@@ -123,7 +129,11 @@ async fn user_is_gone(pass: &Pass<'_>) -> Result<bool, Error> {
     let Some(user) = &pass.set.spec.user else {
         return Ok(false);
     };
-    let api = pass.context.api::<MainstayUser>(Some(&pass.named.namespace));
+    let api = pass
+        .context
+        .api::<MainstayUser>(Some(&pass.named.namespace));
     let found = api.get_opt(user).await;
-    Ok(found.map_err(Error::api("the user cannot be read"))?.is_none())
+    Ok(found
+        .map_err(Error::api("the user cannot be read"))?
+        .is_none())
 }

@@ -34,7 +34,9 @@ impl Verdict {
     pub fn of_error(error: &StoreError, set: &MainstayKeySet) -> Verdict {
         let reason = match error {
             StoreError::Refused { .. } => match error.refusal() {
-                Some(Refusal::PermissionDenied | Refusal::WrongPassword) => KeySetReason::PermissionDenied,
+                Some(Refusal::PermissionDenied | Refusal::WrongPassword) => {
+                    KeySetReason::PermissionDenied
+                }
                 _ => KeySetReason::WriteRefused,
             },
             _ => KeySetReason::StoreUnreachable,
@@ -73,7 +75,8 @@ impl Verdict {
         }
         if !conflicts.is_empty() {
             let words = conflicts.iter();
-            let words = words.map(|conflict| format!("{} belongs to {}", conflict.key, conflict.held_by));
+            let words =
+                words.map(|conflict| format!("{} belongs to {}", conflict.key, conflict.held_by));
             return Verdict::not(KeySetReason::Conflict, some(&words.collect::<Vec<_>>()));
         }
         if lost > 0 {
@@ -91,12 +94,23 @@ impl Verdict {
     pub fn condition(&self, before: &MainstayKeySetStatus, set: &MainstayKeySet) -> Condition {
         let truth = if self.ready { "True" } else { "False" };
         let message = self.message.clone();
-        condition(&before.conditions, set, "Ready", (truth, self.reason), message)
+        condition(
+            &before.conditions,
+            set,
+            "Ready",
+            (truth, self.reason),
+            message,
+        )
     }
 }
 
 fn some(words: &[String]) -> String {
-    let shown = words.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+    let shown = words
+        .iter()
+        .take(NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
     match words.len().saturating_sub(NAMED) {
         0 => shown,
         more => format!("{shown}; and {more} more"),

@@ -23,13 +23,21 @@ pub fn references(set: &MainstayKeySet, named: &Object) -> HashSet<Reference> {
     };
     let sources = wanted::sources(&set.spec).into_iter();
     let sources = sources.map(|source| Reference::Source(named.namespace.clone(), source));
-    let users = set.spec.user.iter().map(|user| Reference::User(beside(user)));
+    let users = set
+        .spec
+        .user
+        .iter()
+        .map(|user| Reference::User(beside(user)));
     let cluster = Reference::Cluster(beside(&set.spec.cluster));
     sources.chain(users).chain([cluster]).collect()
 }
 
 /// What the sources hold, and a digest of the state of the spec and of them all.
-pub async fn read(desks: &Desks, set: &MainstayKeySet, named: &Object) -> Result<(Sources, String), Error> {
+pub async fn read(
+    desks: &Desks,
+    set: &MainstayKeySet,
+    named: &Object,
+) -> Result<(Sources, String), Error> {
     let mut versions = format!("{}", set.metadata.generation.unwrap_or_default());
     let mut sources = Sources::new();
     for source in wanted::sources(&set.spec) {

@@ -42,7 +42,9 @@ async fn read_some(client: &Client, keys: &BTreeSet<Bytes>) -> Result<Read, Erro
     let keys: Vec<&Bytes> = keys.iter().collect();
     let (mut store, mut revision) = (Store::new(), None);
     for keys in keys.chunks(STEPS) {
-        let txn = keys.iter().fold(client.txn(), |txn, key| txn.then(Op::get(key)));
+        let txn = keys
+            .iter()
+            .fold(client.txn(), |txn, key| txn.then(Op::get(key)));
         let answer = txn.await?;
         revision.get_or_insert(answer.revision);
         for outcome in answer.outcomes {
@@ -106,7 +108,9 @@ pub async fn write(client: &Client, changes: &[Change]) -> Written {
 
 fn take(written: &mut Written, batch: &[Change], outcome: Result<bool, Error>) {
     match outcome {
-        Ok(true) => written.done.extend(batch.iter().map(|change| change.key.clone())),
+        Ok(true) => written
+            .done
+            .extend(batch.iter().map(|change| change.key.clone())),
         Ok(false) => written.lost += batch.len(),
         Err(error) => written.failed = Some(error),
     }
@@ -152,9 +156,14 @@ mod tests {
             since: 0,
             is_drift: false,
         };
-        let sizes = |changes: &[Change]| -> Vec<usize> { batches(changes).iter().map(|batch| batch.len()).collect() };
+        let sizes = |changes: &[Change]| -> Vec<usize> {
+            batches(changes).iter().map(|batch| batch.len()).collect()
+        };
         assert_eq!(sizes(&[]), Vec::<usize>::new());
         assert_eq!(sizes(&vec![change(1); 250]), [100, 100, 50]);
-        assert_eq!(sizes(&[change(10), change(BYTES), change(10), change(10)]), [1, 1, 2]);
+        assert_eq!(
+            sizes(&[change(10), change(BYTES), change(10), change(10)]),
+            [1, 1, 2]
+        );
     }
 }

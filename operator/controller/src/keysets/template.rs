@@ -47,14 +47,20 @@ impl Renderer {
                 Some(Some(_)) => {}
                 Some(None) => return Err(Failure::Unknown),
                 None if self.0.globals().any(|(global, _)| global == name) => {}
-                None => return Err(Failure::Wrong(format!("it names {name}, which spec.variables lacks"))),
+                None => {
+                    return Err(Failure::Wrong(format!(
+                        "it names {name}, which spec.variables lacks"
+                    )));
+                }
             }
         }
         let known = variables.iter();
         let known: BTreeMap<&str, &str> = known
             .filter_map(|(name, value)| Some((*name, (*value)?)))
             .collect();
-        template.render(minijinja::Value::from_iter(known)).map_err(wrong)
+        template
+            .render(minijinja::Value::from_iter(known))
+            .map_err(wrong)
     }
 }
 
@@ -63,7 +69,9 @@ fn words(error: &minijinja::Error) -> String {
     let line = error.line().map(|line| format!(" in line {line}"));
     let line = line.unwrap_or_default();
     let detail = match error.kind() {
-        ErrorKind::SyntaxError | ErrorKind::UnknownFilter | ErrorKind::UnknownFunction => error.detail(),
+        ErrorKind::SyntaxError | ErrorKind::UnknownFilter | ErrorKind::UnknownFunction => {
+            error.detail()
+        }
         _ => None,
     };
     match detail {
@@ -77,7 +85,11 @@ mod tests {
     use super::*;
 
     fn render(template: &str) -> Result<String, Failure> {
-        let variables = [("host", Some("a<b")), ("secret", Some("s3cret")), ("late", None)];
+        let variables = [
+            ("host", Some("a<b")),
+            ("secret", Some("s3cret")),
+            ("late", None),
+        ];
         Renderer::default().render(template, &variables.into_iter().collect())
     }
 
@@ -91,8 +103,14 @@ mod tests {
     #[test]
     fn variables_are_put_in_as_they_are() {
         assert_eq!(render("{{ host }}:2379").unwrap(), "a<b:2379");
-        assert_eq!(render("{% if host %}{{ host | upper }}{% endif %}").unwrap(), "A<B");
-        assert_eq!(render("{% for i in range(2) %}{{ i }}{% endfor %}").unwrap(), "01");
+        assert_eq!(
+            render("{% if host %}{{ host | upper }}{% endif %}").unwrap(),
+            "A<B"
+        );
+        assert_eq!(
+            render("{% for i in range(2) %}{{ i }}{% endfor %}").unwrap(),
+            "01"
+        );
     }
 
     #[test]
@@ -109,7 +127,12 @@ mod tests {
     fn no_template_costs_more_than_it_may() {
         let doubled = "{% set x = 'aaaaaaaa' %}".to_owned() + &"{% set x = x ~ x %}".repeat(40);
         assert!(wrong(&format!("{doubled}{{{{ x }}}}")).contains("fuel"));
-        assert!(wrong("{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}").contains("fuel"));
+        assert!(
+            wrong(
+                "{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}"
+            )
+            .contains("fuel")
+        );
         assert!(wrong("{{ 'a' * 90000000 }}").contains("fuel"));
     }
 }

@@ -83,10 +83,15 @@ fn whole(entries: &Entries) -> Option<Source> {
 /// All objects that a spec names.
 pub fn sources(spec: &MainstayKeySetSpec) -> BTreeSet<Source> {
     let keys = spec.keys.iter().filter_map(|key| key.from.as_ref());
-    let variables = spec.variables.iter().filter_map(|named| named.from.as_ref());
+    let variables = spec
+        .variables
+        .iter()
+        .filter_map(|named| named.from.as_ref());
     let single = keys.chain(variables).filter_map(entry);
     let single = single.map(|(source, _)| source);
-    single.chain(spec.entries.iter().filter_map(whole)).collect()
+    single
+        .chain(spec.entries.iter().filter_map(whole))
+        .collect()
 }
 
 /// What the keys of a set are to be.
@@ -140,10 +145,7 @@ impl Builder<'_> {
         found
     }
 
-    fn variables<'s>(
-        &mut self,
-        spec: &'s MainstayKeySetSpec,
-    ) -> BTreeMap<&'s str, Option<String>> {
+    fn variables<'s>(&mut self, spec: &'s MainstayKeySetSpec) -> BTreeMap<&'s str, Option<String>> {
         let mut values = BTreeMap::new();
         for variable in &spec.variables {
             let value = match (&variable.value, &variable.from) {
@@ -224,7 +226,8 @@ impl Builder<'_> {
         }
         let count = self.wanted.values.len();
         if count > KEYS_MAX {
-            let refused = format!("{count} keys are declared, and {KEYS_MAX} are the most there may be");
+            let refused =
+                format!("{count} keys are declared, and {KEYS_MAX} are the most there may be");
             self.wanted.refused.push(refused);
             self.wanted.values.clear();
         }
@@ -282,7 +285,13 @@ mod tests {
         assert_eq!(sources(&spec), found.keys().cloned().collect());
         let wanted = wanted(&spec, &found);
         assert!(wanted.is_whole(), "{wanted:?}");
-        let told = ["all/port=1", "bytes=\0\u{1}", "inline=1", "one=A", "url=h:1"];
+        let told = [
+            "all/port=1",
+            "bytes=\0\u{1}",
+            "inline=1",
+            "one=A",
+            "url=h:1",
+        ];
         assert_eq!(texts(&wanted), told);
     }
 
@@ -297,12 +306,21 @@ mod tests {
             ],
             "variables": [{ "name": "host", "from": { "secret": { "name": "gone", "key": "h" } } }],
         }));
-        let wanted = wanted(&spec, &[holding(Kind::ConfigMap, "m", &[("a", "A")])].into());
+        let wanted = wanted(
+            &spec,
+            &[holding(Kind::ConfigMap, "m", &[("a", "A")])].into(),
+        );
         assert_eq!(texts(&wanted), ["inline=1"]);
         assert!(!wanted.is_whole());
         let missing: Vec<&String> = wanted.missing.iter().collect();
-        assert_eq!(missing, ["ConfigMap m has no entry b", "Secret gone is missing"]);
-        assert!(wanted.failed.is_empty(), "the template waits for its variable");
+        assert_eq!(
+            missing,
+            ["ConfigMap m has no entry b", "Secret gone is missing"]
+        );
+        assert!(
+            wanted.failed.is_empty(),
+            "the template waits for its variable"
+        );
     }
 
     #[test]
@@ -311,7 +329,10 @@ mod tests {
             "keys": [{ "key": "a", "value": "1" }, { "key": "b", "value": "2" }],
             "entries": [{ "configMap": "m" }],
         }));
-        let wanted = wanted(&spec, &[holding(Kind::ConfigMap, "m", &[("a", "A")])].into());
+        let wanted = wanted(
+            &spec,
+            &[holding(Kind::ConfigMap, "m", &[("a", "A")])].into(),
+        );
         assert_eq!(texts(&wanted), ["b=2"]);
         assert_eq!(wanted.refused, ["a is declared twice"]);
     }

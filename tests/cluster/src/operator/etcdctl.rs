@@ -81,6 +81,11 @@ impl Etcdctl {
         tools::output(command.args(words))
     }
 
+    /// Where the cluster is reached, on loopback.
+    pub fn address(&self) -> SocketAddr {
+        self.relay.address
+    }
+
     pub fn put(&self, key: &str, value: &str) -> Result<()> {
         self.run(&["put", key, value]).map(drop)
     }

@@ -13,7 +13,9 @@ fn bytes(text: &str) -> Bytes {
 
 fn values(pairs: &[(&str, &str)]) -> BTreeMap<String, Bytes> {
     let pairs = pairs.iter();
-    pairs.map(|(key, value)| ((*key).to_owned(), bytes(value))).collect()
+    pairs
+        .map(|(key, value)| ((*key).to_owned(), bytes(value)))
+        .collect()
 }
 
 fn names(keys: &[&str]) -> BTreeSet<String> {
@@ -27,7 +29,9 @@ fn held(pairs: &[(&str, &str)]) -> Store {
         mod_revision: at as i64 + 1,
         leased: false,
     };
-    pairs.map(|(at, (key, value))| (bytes(key), held(at, value))).collect()
+    pairs
+        .map(|(at, (key, value))| (bytes(key), held(at, value)))
+        .collect()
 }
 
 struct Case {
@@ -70,7 +74,11 @@ fn told(difference: &Difference) -> Vec<String> {
         let key = String::from_utf8_lossy(&change.key);
         let drift = if change.is_drift { "drift " } else { "" };
         match &change.value {
-            Some(value) => format!("{drift}put {key}={}@{}", String::from_utf8_lossy(value), change.since),
+            Some(value) => format!(
+                "{drift}put {key}={}@{}",
+                String::from_utf8_lossy(value),
+                change.since
+            ),
             None => format!("{drift}delete {key}@{}", change.since),
         }
     });
@@ -85,7 +93,10 @@ fn what_differs_is_put_right() {
         &[("a", "1"), ("b", "x"), ("foreign", "y"), ("old", "z")],
     );
     let difference = case.compare();
-    assert_eq!(told(&difference), ["drift put b=2@2", "put c=3@0", "delete old@4"]);
+    assert_eq!(
+        told(&difference),
+        ["drift put b=2@2", "put c=3@0", "delete old@4"]
+    );
     assert_eq!(difference.in_sync, 1);
     assert_eq!(difference.managed, names(&["a", "b", "c", "old"]));
     let done = [bytes("old"), bytes("b")].into();
@@ -102,12 +113,19 @@ fn nothing_is_deleted_while_something_is_not_known() {
     assert_eq!(difference.managed, names(&["a", "b"]));
     case.whole = true;
     let difference = case.compare();
-    assert_eq!(told(&difference), ["drift put a=1@0", "delete b@1", "drift delete c@2"]);
+    assert_eq!(
+        told(&difference),
+        ["drift put a=1@0", "delete b@1", "drift delete c@2"]
+    );
 }
 
 #[test]
 fn a_key_that_hangs_on_a_lease_is_written_anew_and_one_that_rests_is_not() {
-    let mut case = Case::new(&[("a", "1"), ("b", "2")], &["a", "b"], &[("a", "1"), ("b", "x")]);
+    let mut case = Case::new(
+        &[("a", "1"), ("b", "2")],
+        &["a", "b"],
+        &[("a", "1"), ("b", "x")],
+    );
     case.store.get_mut(&b"a"[..]).unwrap().leased = true;
     case.resting.insert(bytes("b"));
     let difference = case.compare();
@@ -122,7 +140,11 @@ const SETS: usize = 3;
 #[derive(Clone, Debug)]
 enum Step {
     /// A set declares these keys, with values that are its own.
-    Declare { set: usize, keys: Vec<bool>, turn: u8 },
+    Declare {
+        set: usize,
+        keys: Vec<bool>,
+        turn: u8,
+    },
     /// A source of a set is missing, or is back.
     Whole { set: usize, whole: bool },
     /// Somebody else writes or deletes a key.
@@ -134,10 +156,15 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let set = 0..SETS;
     let step = prop_oneof![
-        (set.clone(), prop::collection::vec(any::<bool>(), KEYS.len()), any::<u8>())
+        (
+            set.clone(),
+            prop::collection::vec(any::<bool>(), KEYS.len()),
+            any::<u8>()
+        )
             .prop_map(|(set, keys, turn)| Step::Declare { set, keys, turn }),
         (set.clone(), any::<bool>()).prop_map(|(set, whole)| Step::Whole { set, whole }),
-        (0..KEYS.len() + FOREIGN.len(), any::<bool>()).prop_map(|(key, put)| Step::Other { key, put }),
+        (0..KEYS.len() + FOREIGN.len(), any::<bool>())
+            .prop_map(|(key, put)| Step::Other { key, put }),
         (set, 0..8_usize).prop_map(|(set, changes)| Step::Pass { set, changes }),
     ];
     prop::collection::vec(step, 1..60)
@@ -177,7 +204,10 @@ impl World {
     fn objects(&self) -> Vec<MainstayKeySet> {
         let sets = self.sets.iter().enumerate();
         let object = |(at, set): (usize, &Set)| {
-            let keys = set.declared.keys().map(|key| json!({ "key": key, "value": "" }));
+            let keys = set
+                .declared
+                .keys()
+                .map(|key| json!({ "key": key, "value": "" }));
             let unlisted = if set.owns { "Delete" } else { "Keep" };
             serde_json::from_value(json!({
                 "apiVersion": "mainstay.dev/v1alpha1", "kind": "MainstayKeySet",
@@ -209,7 +239,10 @@ impl World {
         self.sets[at].managed = difference.managed.clone();
         let mut done = BTreeSet::new();
         for change in difference.changes.iter().take(limit) {
-            let now = self.store.get(&change.key).map_or(0, |held| held.mod_revision);
+            let now = self
+                .store
+                .get(&change.key)
+                .map_or(0, |held| held.mod_revision);
             assert_eq!(now, change.since);
             let key = String::from_utf8(change.key.to_vec()).unwrap();
             match &change.value {
@@ -244,8 +277,9 @@ impl World {
             Step::Declare { set, keys, turn } => {
                 let keys = KEYS.iter().zip(keys).filter(|(_, declared)| **declared);
                 let value = bytes(&format!("s{set} {turn}"));
-                self.sets[*set].declared =
-                    keys.map(|(key, _)| ((*key).to_owned(), value.clone())).collect();
+                self.sets[*set].declared = keys
+                    .map(|(key, _)| ((*key).to_owned(), value.clone()))
+                    .collect();
             }
             Step::Whole { set, whole } => self.sets[*set].broken = !whole,
             Step::Other { key, put } => {
