@@ -13,6 +13,7 @@ use kube::runtime::reflector::ObjectRef;
 use mainstay_operator_api::MainstayKeySet;
 use mainstay_operator_api::keyset::MainstayKeySetStatus;
 use parking_lot::Mutex;
+use tokio::sync::watch as state;
 
 use super::claims;
 use super::fights::Fights;
@@ -132,6 +133,8 @@ pub struct Desks {
     known: Mutex<HashMap<Reference, Known>>,
     /// The sets as they were last seen, for what they claim.
     sets: Mutex<HashMap<Object, Arc<MainstayKeySet>>>,
+    /// Whether all sets that there are have been seen.
+    synced: state::Sender<bool>,
 }
 
 impl Desks {
@@ -142,6 +145,7 @@ impl Desks {
             desks: Mutex::default(),
             known: Mutex::default(),
             sets: Mutex::default(),
+            synced: state::channel(false).0,
         }
     }
 
@@ -195,7 +199,15 @@ impl Desks {
             let gone = sets.iter().filter(|(named, _)| !there.contains(*named));
             gone.map(|(_, set)| set.clone()).collect()
         };
+        self.synced.send_replace(true);
         gone.iter().flat_map(|set| self.set_gone(set)).collect()
+    }
+
+    /// Waits until what every set claims is known: before that a younger one might take what an
+    /// older one has.
+    pub async fn synced(&self) {
+        // The sender lives as long as this does.
+        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
     }
 
     fn overlapping(&self, set: &MainstayKeySet) -> Vec<ObjectRef<Guarded>> {

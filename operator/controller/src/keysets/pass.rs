@@ -52,6 +52,7 @@ pub async fn run(
     set: &MainstayKeySet,
     named: &Object,
 ) -> Result<Option<Duration>, Error> {
+    desks.synced().await;
     let desk = desks.desk(named);
     let mut memory = desk.memory.lock().await;
     let news = desk.news();

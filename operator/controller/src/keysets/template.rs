@@ -59,7 +59,7 @@ impl Renderer {
             .filter_map(|(name, value)| Some((*name, (*value)?)))
             .collect();
         template
-            .render(minijinja::Value::from_iter(known))
+            .render(minijinja::Value::from_pairs(known))
             .map_err(wrong)
     }
 }

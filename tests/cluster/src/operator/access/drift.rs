@@ -87,6 +87,7 @@ pub fn measured(cluster: &Cluster, times: &mut Times) -> Result<()> {
     many.apply(&spec("many/", TRIALS))?;
     many.until_good()?;
     let runtime = Runtime::new().context("no runtime for the client")?;
+    let _inside = runtime.enter();
     let client = client(cluster, &etcdctl)?;
     let puts = runtime.block_on(trials(&client, false))?;
     times.spread("a key changed by another, to its value back", puts);
@@ -152,6 +153,7 @@ pub fn contested(cluster: &Cluster, times: &mut Times) -> Result<()> {
     fought.apply(&spec("fought/", 2))?;
     fought.until_good()?;
     let runtime = Runtime::new().context("no runtime for the client")?;
+    let _inside = runtime.enter();
     let client = client(cluster, &etcdctl)?;
     runtime.block_on(async {
         let mut watch = client.watch("fought/").prefix().await?;

@@ -111,7 +111,7 @@ fn refused(cluster: &Cluster) -> Result<()> {
     };
     let twice = json!({"keys": [{"key": "a", "value": "1"}, {"key": "a", "value": "2"}]});
     let rows = [
-        (json!({"keys": []}), "spec.prefix: Required"),
+        (json!({"keys": []}), "missing required field"),
         (json!({"prefix": ""}), "at least 1 char"),
         (of(json!({"keys": [{"key": "a"}]})), "exactly one of value"),
         (
