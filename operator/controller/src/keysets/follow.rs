@@ -2,7 +2,7 @@
 //! should be. What the set has written itself is as it should be, and wakes nobody.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use mainstay_client::watch::Seen;
@@ -21,7 +21,7 @@ pub struct Interest {
     pub owns: bool,
 }
 
-/// A watch under way; it ends with this.
+/// A watch under way; it ends with this. The task does not hold the desk, which holds this.
 #[derive(Debug)]
 pub struct Follower {
     /// Of the session that it watches by.
@@ -40,7 +40,7 @@ impl Drop for Follower {
 impl Follower {
     /// Watches what happens after `revision`.
     pub fn start(
-        desk: Arc<Desk>,
+        desk: Weak<Desk>,
         client: Client,
         session: u64,
         revision: i64,
@@ -79,7 +79,7 @@ impl Follower {
 }
 
 async fn run(
-    desk: Arc<Desk>,
+    desk: Weak<Desk>,
     client: Client,
     revision: i64,
     interest: Arc<RwLock<Interest>>,
@@ -88,12 +88,14 @@ async fn run(
     let outcome = follow(&desk, &client, revision, &interest).await;
     tracing::debug!(?outcome, "a watch of keys has ended");
     *over.lock() = outcome.err();
-    desk.stir();
-    desk.seen();
+    if let Some(desk) = desk.upgrade() {
+        desk.stir();
+        desk.seen();
+    }
 }
 
 async fn follow(
-    desk: &Desk,
+    desk: &Weak<Desk>,
     client: &Client,
     revision: i64,
     interest: &RwLock<Interest>,
@@ -104,7 +106,11 @@ async fn follow(
         if let Seen::Events { events, .. } = seen? {
             let interest = interest.read();
             if events.iter().any(|event| interest.differs(event)) {
-                desk.seen();
+                match desk.upgrade() {
+                    Some(desk) => desk.seen(),
+                    // The set is gone.
+                    None => return Ok(()),
+                }
             }
         }
     }

@@ -222,7 +222,7 @@ impl Pass<'_> {
         };
         if memory.follower.is_none() {
             let interest = interest(self.set, wanted, &claims);
-            let desk = self.desk.clone();
+            let desk = Arc::downgrade(self.desk);
             let follower = Follower::start(
                 desk,
                 client.clone(),

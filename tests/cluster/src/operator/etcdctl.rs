@@ -165,6 +165,10 @@ impl Drop for Relay {
 
 /// Copies both ways until either side ends.
 fn join(one: TcpStream, other: TcpStream) -> io::Result<()> {
+    for stream in [&one, &other] {
+        // A small answer must not wait for the next one.
+        stream.set_nodelay(true)?;
+    }
     for (mut from, mut to) in [(one.try_clone()?, other.try_clone()?), (other, one)] {
         thread::spawn(move || {
             let _ = io::copy(&mut from, &mut to);
