@@ -26,6 +26,8 @@ struct Claimant {
     /// Everything under it, if it claims all.
     prefix: Option<String>,
     keys: BTreeSet<String>,
+    /// Keys that its status has.
+    taken: BTreeSet<String>,
 }
 
 /// What other sets claim of the keys under a set's prefix.
@@ -54,19 +56,28 @@ impl Claims {
             let declared = set.spec.keys.iter().map(|key| &key.key);
             // What comes of entries is known by what the other set has written.
             let managed = set.status.iter().flat_map(|status| &status.managed);
-            let keys = declared.chain(managed);
             let prefix = &set.spec.prefix;
+            let whole = |key: &String| format!("{prefix}{key}");
+            let taken: BTreeSet<String> = managed.map(whole).collect();
             Claimant {
                 name: set.name_any(),
                 is_older: age(set) < age(own),
                 prefix: (set.spec.unlisted == Unlisted::Delete).then(|| prefix.clone()),
-                keys: keys.map(|key| format!("{prefix}{key}")).collect(),
+                keys: declared.map(whole).chain(taken.clone()).collect(),
+                taken,
             }
         });
         let mut claimants: Vec<Claimant> = claimants.collect();
         // The older ones first.
         claimants.sort_by_key(|claimant| !claimant.is_older);
         Claims(claimants)
+    }
+
+    /// Whether an older set's status has this key, so that it will not forget to delete it.
+    pub fn is_taken(&self, key: &[u8]) -> bool {
+        let text = std::str::from_utf8(key).unwrap_or_default();
+        let mut older = self.0.iter().filter(|claimant| claimant.is_older);
+        older.any(|claimant| claimant.taken.contains(text))
     }
 
     /// Whose this key is, with its prefix.

@@ -71,10 +71,13 @@ pub fn compare(view: &View<'_>) -> Difference {
     let mut difference = Difference::default();
     for (key, value) in view.wanted {
         match view.claim(key.as_bytes()) {
-            Claim::Older(name) => difference.conflicts.push(KeyConflict {
-                key: key.clone(),
-                held_by: name.to_owned(),
-            }),
+            Claim::Older(name) => {
+                difference.conflicts.push(KeyConflict {
+                    key: key.clone(),
+                    held_by: name.to_owned(),
+                });
+                view.leave(key, &mut difference);
+            }
             Claim::None | Claim::Younger => {
                 difference.managed.insert(key.clone());
                 view.put(key, value, &mut difference);
@@ -88,13 +91,13 @@ pub fn compare(view: &View<'_>) -> Difference {
         if !view.whole {
             // It may be declared by what is not known now.
             difference.managed.insert(key.clone());
-        } else if view.may_delete(key.as_bytes())
-            && let Some(held) = view.store.get(key.as_bytes())
-        {
+        } else if matches!(view.claim(key.as_bytes()), Claim::Older(_)) {
+            view.leave(key, &mut difference);
+        } else if let Some(held) = view.store.get(key.as_bytes()) {
+            // A younger set that declares it writes it anew: it cannot answer for it yet.
             difference.managed.insert(key.clone());
             view.delete(key.as_bytes(), held, false, &mut difference);
         }
-        // Otherwise it is gone, or is left to the set that claims it.
     }
     if view.whole && view.unlisted == Unlisted::Delete {
         view.sweep(&mut difference);
@@ -107,12 +110,12 @@ impl View<'_> {
         self.claims.of_key(&[self.prefix.as_bytes(), key].concat())
     }
 
-    /// What another set claims is left to it, unless the prefix is this one's and the other younger.
-    fn may_delete(&self, key: &[u8]) -> bool {
-        match self.claim(key) {
-            Claim::None => true,
-            Claim::Younger => self.unlisted == Unlisted::Delete,
-            Claim::Older(_) => false,
+    /// Leaves a key to an older set. It stays managed until that one answers for it: it may change its
+    /// mind before it has written it.
+    fn leave(&self, key: &str, difference: &mut Difference) {
+        let whole = format!("{}{key}", self.prefix);
+        if self.managed.contains(key) && !self.claims.is_taken(whole.as_bytes()) {
+            difference.managed.insert(key.to_owned());
         }
     }
 
@@ -152,7 +155,7 @@ impl View<'_> {
             self.wanted.contains_key(text) || self.managed.contains(text)
         };
         for (key, held) in self.store {
-            if !declared(key) && self.may_delete(key) {
+            if !declared(key) && !matches!(self.claim(key), Claim::Older(_)) {
                 self.delete(key, held, true, difference);
             }
         }

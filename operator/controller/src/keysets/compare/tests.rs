@@ -297,6 +297,8 @@ impl World {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
     #[test]
     fn the_store_becomes_what_is_declared(steps in steps(), owner in prop::option::of(0..SETS)) {
         let mut world = World::new(owner);
