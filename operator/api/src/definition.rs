@@ -4,7 +4,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use crate::{MainstayBackup, MainstayBackupSchedule, MainstayCluster, MainstayRole, MainstayUser};
+use crate::{
+    MainstayBackup, MainstayBackupSchedule, MainstayCluster, MainstayKeySet, MainstayRole,
+    MainstayUser,
+};
 
 /// File name and YAML of each definition.
 pub fn files() -> anyhow::Result<Vec<(String, String)>> {
@@ -24,12 +27,13 @@ pub fn files() -> anyhow::Result<Vec<(String, String)>> {
 
 /// The definitions as JSON.
 pub fn all() -> anyhow::Result<Vec<Value>> {
-    let definitions: [CustomResourceDefinition; 5] = [
+    let definitions: [CustomResourceDefinition; 6] = [
         MainstayCluster::crd(),
         MainstayBackup::crd(),
         MainstayBackupSchedule::crd(),
         MainstayUser::crd(),
         MainstayRole::crd(),
+        MainstayKeySet::crd(),
     ];
     let mut written = Vec::new();
     for definition in definitions {

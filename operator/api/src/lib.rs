@@ -18,6 +18,7 @@ pub mod bootstrap;
 pub mod cluster;
 pub mod condition;
 pub mod definition;
+pub mod keyset;
 pub mod quantity;
 pub mod recovery;
 pub mod scheduling;
@@ -30,6 +31,7 @@ pub mod tls;
 pub use access::{MainstayRole, MainstayUser};
 pub use backup::{MainstayBackup, MainstayBackupSchedule};
 pub use cluster::{MainstayCluster, MainstayClusterSpec};
+pub use keyset::MainstayKeySet;
 pub use status::MainstayClusterStatus;
 
 /// The group of every resource.

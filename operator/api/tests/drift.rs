@@ -65,4 +65,8 @@ fn reasons_say_what_to_do() {
             "operator/README.md has no row for {reason}"
         );
     }
+    for reason in mainstay_operator_api::keyset::KeySetReason::ALL {
+        let row = format!("| `{}` |", reason.text());
+        assert!(page.contains(&row), "operator/README.md has no row {row}");
+    }
 }

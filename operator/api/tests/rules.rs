@@ -197,6 +197,65 @@ fn backups_go_to_one_place_and_stay_as_they_are() {
     assert_refused(changed, "taken once");
 }
 
+#[test]
+fn a_key_has_one_value_and_a_set_its_place() {
+    let set = |more: Value| {
+        let mut spec = json!({ "cluster": "db", "prefix": "apps/", "unlisted": "Keep" });
+        let (into, from) = (spec.as_object_mut().unwrap(), more.as_object().unwrap());
+        into.extend(from.clone());
+        resource("MainstayKeySet", "k", spec)
+    };
+    let said = |more: Value| refusals("MainstayKeySet", &set(more), None);
+    let key = |fields: Value| {
+        let mut key = json!({ "key": "a" });
+        let (into, from) = (key.as_object_mut().unwrap(), fields.as_object().unwrap());
+        into.extend(from.clone());
+        json!({ "keys": [key] })
+    };
+    let entry = json!({ "name": "m", "key": "e" });
+    for taken in [
+        key(json!({ "value": "" })),
+        key(json!({ "template": "{{ a }}" })),
+        key(json!({ "from": { "configMap": entry } })),
+        json!({ "entries": [{ "secret": "s" }], "unlisted": "Delete" }),
+        json!({ "variables": [{ "name": "a", "value": "1" }] }),
+    ] {
+        assert_eq!(said(taken), Vec::<String>::new());
+    }
+    assert_refused(said(key(json!({}))), "exactly one of value");
+    assert_refused(
+        said(key(json!({ "value": "", "base64": "" }))),
+        "exactly one of value",
+    );
+    let both = json!({ "configMap": entry, "secret": entry });
+    assert_refused(
+        said(key(json!({ "from": both }))),
+        "exactly one of configMap",
+    );
+    assert_refused(
+        said(json!({ "entries": [{ "under": "x/" }] })),
+        "entries are of exactly one",
+    );
+    assert_refused(
+        said(json!({ "variables": [{ "name": "a" }] })),
+        "a variable has",
+    );
+    assert_refused(
+        said(json!({ "unlisted": "Delete" })),
+        "would empty the prefix",
+    );
+    let moved = set(json!({ "prefix": "other/" }));
+    assert_refused(
+        refusals("MainstayKeySet", &moved, Some(&set(json!({})))),
+        "cannot be changed",
+    );
+    let elsewhere = set(json!({ "cluster": "other" }));
+    assert_refused(
+        refusals("MainstayKeySet", &elsewhere, Some(&set(json!({})))),
+        "cannot be changed",
+    );
+}
+
 fn user(spec: Value) -> Value {
     resource("MainstayUser", "shop", spec)
 }

@@ -12,6 +12,7 @@ pub mod check;
 mod clusters;
 mod context;
 mod events;
+mod keysets;
 mod labels;
 mod lease;
 pub mod log;

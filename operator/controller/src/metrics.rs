@@ -40,6 +40,10 @@ pub struct Metrics {
     pub expiry: Family<Object, Gauge<i64, AtomicI64>>,
     /// By the kind of the resource that says how it should be.
     pub drifts: Family<Kind, Counter>,
+    pub keyset_keys: Family<Object, Gauge>,
+    pub keyset_conflicts: Family<Object, Gauge>,
+    /// From a drift seen to its correction.
+    pub keyset_correction: Histogram,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -64,6 +68,9 @@ impl Default for Metrics {
             success: Family::default(),
             expiry: Family::default(),
             drifts: Family::default(),
+            keyset_keys: Family::default(),
+            keyset_conflicts: Family::default(),
+            keyset_correction: corrections(),
         };
         metrics.register();
         metrics
@@ -73,6 +80,11 @@ impl Default for Metrics {
 /// From 5 ms to 10 s.
 fn durations() -> Histogram {
     Histogram::new(exponential_buckets(0.005, 2.0, 12))
+}
+
+/// From 1 ms to 16 s.
+fn corrections() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
 }
 
 impl Metrics {
@@ -98,6 +110,8 @@ impl Metrics {
                 "When the first certificate of the cluster ends, since unix epoch.";
             drifts, "drifts_corrected",
                 "Changes in a store by others that were put right, by kind of resource.";
+            keyset_keys, "keyset_keys", "Keys that a set declares.";
+            keyset_conflicts, "keyset_conflicts", "Declared keys of a set that belong to another set.";
         }
         let duration = self.duration.clone();
         self.registry.register_with_unit(
@@ -105,6 +119,13 @@ impl Metrics {
             "How long a pass took.",
             Unit::Seconds,
             duration,
+        );
+        let correction = self.keyset_correction.clone();
+        self.registry.register_with_unit(
+            "keyset_correction",
+            "From a key seen to differ to its being put right.",
+            Unit::Seconds,
+            correction,
         );
     }
 
@@ -128,6 +149,12 @@ impl Metrics {
         self.quorum.remove(object);
         self.success.remove(object);
         self.expiry.remove(object);
+    }
+
+    /// Drops the rows of a set that is gone.
+    pub fn forget_keyset(&self, object: &Object) {
+        self.keyset_keys.remove(object);
+        self.keyset_conflicts.remove(object);
     }
 
     /// In the text format of OpenMetrics.

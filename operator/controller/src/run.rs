@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::options::{self, Run};
 use crate::probes::{self, State};
 use crate::roles::Roles;
-use crate::{access, backups, clusters};
+use crate::{access, backups, clusters, keysets};
 
 /// Work that is under way when the process is to end may take this long.
 const GRACE: Duration = Duration::from_secs(25);
@@ -111,6 +111,12 @@ async fn lead(
             scope.clone(),
             concurrency,
             until(stopping.clone()).shared(),
+        ));
+        tasks.spawn(keysets::run(
+            context.clone(),
+            scope.clone(),
+            concurrency,
+            until(stopping.clone()),
         ));
         tasks.spawn(access::run(
             context.clone(),

@@ -1,7 +1,10 @@
 //! Users and roles by resources, on a cluster of one member that asks for users: made, put right when
-//! somebody has changed them by etcdctl, given other passwords and certificates, and deleted.
+//! somebody has changed them by etcdctl, given other passwords and certificates, and deleted. Then keys
+//! by resources.
 
 mod declared;
+mod drift;
+mod keys;
 mod users;
 
 use serde_json::json;
@@ -32,6 +35,7 @@ pub fn tell(tally: &mut Tally, kubectl: &Kubectl, times: &mut Times) {
         return;
     }
     users::tell(tally, &cluster, times);
+    keys::tell(tally, &cluster, times);
     tally.case("nothing is left of the cluster with users", || {
         cluster.delete()?;
         let secret = format!("{NAME}-root");

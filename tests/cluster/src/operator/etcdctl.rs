@@ -81,6 +81,11 @@ impl Etcdctl {
         tools::output(command.args(words))
     }
 
+    /// Where the cluster is reached, on loopback.
+    pub fn address(&self) -> SocketAddr {
+        self.relay.address
+    }
+
     pub fn put(&self, key: &str, value: &str) -> Result<()> {
         self.run(&["put", key, value]).map(drop)
     }
@@ -160,6 +165,10 @@ impl Drop for Relay {
 
 /// Copies both ways until either side ends.
 fn join(one: TcpStream, other: TcpStream) -> io::Result<()> {
+    for stream in [&one, &other] {
+        // A small answer must not wait for the next one.
+        stream.set_nodelay(true)?;
+    }
     for (mut from, mut to) in [(one.try_clone()?, other.try_clone()?), (other, one)] {
         thread::spawn(move || {
             let _ = io::copy(&mut from, &mut to);
