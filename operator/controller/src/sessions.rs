@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
@@ -66,6 +67,8 @@ type Key = (String, String, Who);
 #[derive(Default)]
 pub struct Sessions {
     held: Mutex<HashMap<Key, Held>>,
+    /// How many clients were made so far.
+    made: AtomicU64,
 }
 
 struct Held {
@@ -108,6 +111,9 @@ impl Sessions {
             // The certificate that is shown beside a password would stand for root the moment users
             // are asked for.
             let name = cluster.name_any();
+            // It may have been told that no log-in is needed, and would believe that ever after.
+            let key = (namespace.to_owned(), name.clone(), who.clone());
+            self.held.lock().remove(&key);
             let message = format!("MainstayCluster {name} has no users: set spec.auth there");
             return Err(Unready::new("AuthDisabled", message));
         }
@@ -135,13 +141,12 @@ impl Sessions {
         let name = cluster.name_any();
         let key = (place.namespace.to_owned(), name.clone(), who.clone());
         let mut held = self.held.lock();
-        let generation = match held.get(&key) {
-            Some(known) if known.made_of == shown.made_of => {
-                return Ok((known.client.clone(), known.generation));
-            }
-            Some(known) => known.generation + 1,
-            None => 1,
-        };
+        if let Some(known) = held.get(&key)
+            && known.made_of == shown.made_of
+        {
+            return Ok((known.client.clone(), known.generation));
+        }
+        let generation = self.made.fetch_add(1, Ordering::Relaxed);
         let host = format!("{name}-client.{}.svc", place.namespace);
         let builder = Client::builder()
             .endpoint(format!("https://{host}:{CLIENT_PORT}"))
@@ -235,6 +240,8 @@ impl Place<'_> {
             return Err(Unready::new("UserNotReady", message));
         }
         let mut made_of = root.made_of.clone();
+        made_of.extend(user.uid());
+        made_of.push(user.user_name().to_owned());
         if let Some(certificate) = &user.spec.certificate {
             let secret = self.secret(&certificate.secret_name).await?;
             made_of.push(version(&secret));

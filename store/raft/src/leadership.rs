@@ -134,25 +134,29 @@ impl Leadership {
         self.started.elapsed().saturating_sub(heard)
     }
 
-    /// Whether a quorum has taken an append that was sent within `limit`.
+    fn confirmed_within(&self, limit: Duration) -> bool {
+        self.confirmed(|sent| sent.elapsed() < limit)
+    }
+
+    /// Whether a quorum has taken an append that was sent at `begin` or later: nobody else led then.
+    pub fn confirmed_since(&self, begin: Instant) -> bool {
+        self.confirmed(|sent| sent >= begin)
+    }
+
+    /// Whether a quorum has taken an append that was sent at a time that counts.
     ///
     /// openraft's own `last_quorum_acked` counts too much for that: an answer to one append stands
     /// for every later one that holds no further entries (`InflightAppendQueue::drain_acked` of
     /// alpha.37). A leader that was stopped would find itself confirmed by an answer from before.
-    fn confirmed_within(&self, limit: Duration) -> bool {
+    fn confirmed(&self, counts: impl Fn(Instant) -> bool) -> bool {
         let server = self.server.borrow_watched();
-        let confirms = |id: &u64| {
-            *id == self.own || self.peers.acked(*id).is_some_and(|at| at.elapsed() < limit)
-        };
+        let confirms = |id: &u64| *id == self.own || self.peers.acked(*id).is_some_and(&counts);
         let quorum = |voters: &BTreeSet<u64>| {
             voters.iter().filter(|id| confirms(id)).count() > voters.len() / 2
         };
         // While voters change there are two lists, and each must agree.
-        server
-            .membership_config
-            .get_joint_config()
-            .iter()
-            .all(quorum)
+        let mut lists = server.membership_config.get_joint_config().iter();
+        lists.all(quorum)
     }
 }
 

@@ -38,14 +38,16 @@ impl PeerError {
     }
 }
 
+/// When the last append was sent that a member has taken from this one as its leader.
+pub type Acked = Arc<Mutex<Option<Instant>>>;
+
 /// Bytes and failures of the traffic with one member, for the metrics page.
 #[derive(Debug, Default)]
 pub struct Traffic {
     pub sent_bytes: AtomicU64,
     pub received_bytes: AtomicU64,
     pub sent_failures: AtomicU64,
-    /// When the last append was sent that the member has taken from this one as its leader.
-    acked: Mutex<Option<Instant>>,
+    acked: Acked,
     /// Snapshots on their way to the member, or being installed there.
     pub snapshots: AtomicU64,
     /// Round trips of control questions, in microseconds: sum and count.
@@ -63,6 +65,13 @@ pub const ROUND_TRIP_BUCKETS: usize = 16;
 pub type SharedTraffic = Arc<Traffic>;
 
 impl Traffic {
+    pub fn noting(acked: Acked) -> Traffic {
+        Traffic {
+            acked,
+            ..Traffic::default()
+        }
+    }
+
     pub fn sent(&self, bytes: usize) {
         self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -90,10 +99,6 @@ impl Traffic {
     pub fn acked(&self, sent: Instant) {
         let mut acked = self.acked.lock();
         *acked = (*acked).max(Some(sent));
-    }
-
-    pub fn last_acked(&self) -> Option<Instant> {
-        *self.acked.lock()
     }
 
     pub fn failed(&self) {

@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::membership::removal::Removal;
-use crate::peer::SharedTraffic;
 use crate::peer::call::Caller;
 use crate::peer::dial::{Dialler, Target, Urls};
+use crate::peer::{Acked, SharedTraffic, Traffic};
 use crate::types::Peer;
 
 pub struct Peers {
@@ -18,6 +18,9 @@ pub struct Peers {
     own: u64,
     removal: Removal,
     callers: Mutex<HashMap<u64, Caller>>,
+    /// By member, those included that are forgotten: whoever holds a caller of before goes on noting
+    /// here. Ids are never used again, so there are no more than there ever were members.
+    acks: Mutex<HashMap<u64, Acked>>,
 }
 
 impl Peers {
@@ -28,6 +31,7 @@ impl Peers {
             own,
             removal,
             callers: Mutex::new(HashMap::new()),
+            acks: Mutex::new(HashMap::new()),
         }
     }
 
@@ -48,7 +52,8 @@ impl Peers {
             urls,
             removal: self.removal.clone(),
         };
-        let caller = Caller::new(target, SharedTraffic::default());
+        let acked = self.acks.lock().entry(id).or_default().clone();
+        let caller = Caller::new(target, SharedTraffic::new(Traffic::noting(acked)));
         callers.insert(id, caller.clone());
         caller
     }
@@ -64,7 +69,7 @@ impl Peers {
 
     /// When the last append was sent that this member has taken.
     pub fn acked(&self, id: u64) -> Option<Instant> {
-        self.callers.lock().get(&id)?.traffic().last_acked()
+        *self.acks.lock().get(&id)?.lock()
     }
 
     /// Traffic per member, for the metrics page.

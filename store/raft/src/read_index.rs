@@ -153,12 +153,15 @@ impl ReadIndex {
     }
 
     async fn confirm(&self) -> Option<u64> {
+        let begin = Instant::now();
         let linearizer = self
             .raft
             .get_read_linearizer(ReadPolicy::ReadIndex)
             .await
             .ok()?;
-        Some(linearizer.read_log_id().index())
+        // openraft may take an answer from before for one to this round: see `confirmed_since`.
+        let index = linearizer.read_log_id().index();
+        self.leadership.confirmed_since(begin).then_some(index)
     }
 
     /// For the other members' rounds: `None` where this member does not lead. It joins the same

@@ -116,7 +116,9 @@ pub async fn run(options: &Options) -> Result<bool> {
         rotating::authority,
         |plan: Plan| plan.tls(true)
     );
-    if Network::is_possible() {
+    if !Network::is_possible() {
+        println!("needs root, so left out: client members cut off");
+    } else {
         case!("members cut off", partitions::silent_members, Plan::network);
     }
     case!("locks", contending::locks, plain);

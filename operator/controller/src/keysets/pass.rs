@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource, ResourceExt};
 use mainstay_client::Client;
 use mainstay_operator_api::MainstayKeySet;
 use mainstay_operator_api::keyset::{KeySetReason, MainstayKeySetStatus, Unlisted};
-use serde_json::json;
 
 use super::claims::{Claim, Claims};
 use super::compare::{self, Difference, View};
@@ -28,8 +26,6 @@ use crate::metrics::{Kind, Object};
 use crate::sessions::{Session, Who};
 use crate::{events, status};
 
-/// On sets whose keys may have to be deleted before they go.
-pub const FINALIZER: &str = "mainstay.dev/keyset";
 /// Everything is read anew this often, whatever watches tell.
 const LOOK: Duration = Duration::from_secs(300);
 /// Between two tries while the cluster cannot be used.
@@ -96,7 +92,10 @@ impl Pass<'_> {
         self.finalizer(true).await?;
         let now = Instant::now();
         let changed = memory.generation != self.set.metadata.generation;
-        let due = memory.due.is_some_and(|due| due <= now);
+        let due = memory.due.is_some_and(|due| due <= now)
+            || memory
+                .looked
+                .is_some_and(|at| now.duration_since(at) >= LOOK);
         let anew = news.stirred || changed || due || memory.looked.is_none();
         if !anew && !news.claimed && news.seen.is_none() {
             // The echo of what this process has written into the status.
@@ -182,11 +181,7 @@ impl Pass<'_> {
             message: unready.message,
         })?;
         if session.auth && spec.user.is_none() {
-            let message = format!(
-                "MainstayCluster {} has authentication: name a MainstayUser in spec.user",
-                session.cluster.name_any()
-            );
-            return Err(Verdict::not(KeySetReason::UserRequired, message));
+            return Err(user_required(&session));
         }
         Ok(session)
     }
@@ -201,6 +196,13 @@ impl Pass<'_> {
     ) -> Result<Option<Duration>, Error> {
         let spec = &self.set.spec;
         let client = session.client.namespaced(&spec.prefix);
+        // Root wrote for nobody else; it must not where users are asked for by now.
+        if !session.auth
+            && let Ok(status) = session.client.access().status().await
+            && status.enabled
+        {
+            return self.stop(memory, &user_required(session)).await;
+        }
         let others = self.desks.namespace(self.set);
         let claims = Claims::of(self.set, others.iter().map(|set| &**set));
         if let Err(verdict) = self.expect(memory, session, wanted, &claims) {
@@ -246,7 +248,8 @@ impl Pass<'_> {
         self.announce(memory, &managed, &difference).await?;
         let written = self.write(&client, &difference).await;
         let drifts = self.count(memory, &difference, &written, news).await;
-        self.conclude(memory, wanted, &difference, &written, drifts)
+        let before = &managed;
+        self.conclude(memory, wanted, &difference, (&written, before), drifts)
             .await
     }
 
@@ -351,7 +354,7 @@ impl Pass<'_> {
         memory: &mut Memory,
         wanted: &Wanted,
         difference: &Difference,
-        written: &Written,
+        (written, before): (&Written, &BTreeSet<String>),
         drifts: i64,
     ) -> Result<Option<Duration>, Error> {
         let puts = difference
@@ -368,6 +371,12 @@ impl Pass<'_> {
         status.managed = compare::managed_after(difference, &written.done)
             .into_iter()
             .collect();
+        if let Some(mainstay_client::Error::Refused { .. }) = written.failed {
+            // What was announced and certainly not written is not the set's to delete.
+            let done = |key: &String| written.done.contains(key.as_bytes());
+            let managed = &mut status.managed;
+            managed.retain(|key| before.contains(key) || done(key));
+        }
         status.conflicts = difference.conflicts.clone();
         if drifts > 0 {
             status.drifts = status.drifts.saturating_add(drifts);
@@ -451,34 +460,13 @@ impl Pass<'_> {
         let about = self.set.object_ref(&());
         events::tell(&self.context.recorder, &about, warning, reason, &note).await;
     }
+}
 
-    /// On every set, so that none goes without being seen to go.
-    pub async fn finalizer(&self, wanted: bool) -> Result<(), Error> {
-        let mut finalizers = self.set.finalizers().to_vec();
-        if finalizers.iter().any(|known| known == FINALIZER) == wanted {
-            return Ok(());
-        }
-        match wanted {
-            true => finalizers.push(FINALIZER.to_owned()),
-            false => finalizers.retain(|known| known != FINALIZER),
-        }
-        let patch = json!({"metadata": {
-            "resourceVersion": self.set.metadata.resource_version,
-            "finalizers": finalizers,
-        }});
-        let params = PatchParams::default();
-        let patched = self
-            .api()
-            .patch(&self.named.name, &params, &Patch::Merge(&patch))
-            .await;
-        match patched {
-            // It has changed since, and is looked at again for that.
-            Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(()),
-            other => other
-                .map(drop)
-                .map_err(Error::api("the finalizer cannot be written")),
-        }
-    }
+fn user_required(session: &Session) -> Verdict {
+    let name = session.cluster.name_any();
+    let message =
+        format!("MainstayCluster {name} has authentication: name a MainstayUser in spec.user");
+    Verdict::not(KeySetReason::UserRequired, message)
 }
 
 fn interest(set: &MainstayKeySet, wanted: &Wanted, claims: &Claims) -> Interest {

@@ -10,17 +10,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
 use mainstay_operator_api::keyset::{KeySetReason, MainstayKeySetStatus, Unlisted};
 use mainstay_operator_api::storage::Retention;
 use mainstay_operator_api::{MainstayCluster, MainstayUser};
+use serde_json::json;
 
 use super::claims::Claims;
 use super::compare::{self, View};
 use super::desk::Memory;
-use super::pass::{FINALIZER, Pass, WAIT};
+use super::pass::{Pass, WAIT};
 use super::report::Verdict;
 use super::{Error, store};
 
+/// On sets whose keys may have to be deleted before they go.
+const FINALIZER: &str = "mainstay.dev/keyset";
 /// How long a set that is deleted waits for a user that is not there, in seconds.
 const PATIENCE: i64 = 60;
 
@@ -71,6 +75,36 @@ pub async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Result<Option<Duration
             let verdict = Verdict::not(KeySetReason::Deleting, message);
             pass.tell(memory, status, &verdict).await?;
             Ok(Some(WAIT))
+        }
+    }
+}
+
+impl Pass<'_> {
+    /// On every set, so that none goes without being seen to go.
+    pub async fn finalizer(&self, wanted: bool) -> Result<(), Error> {
+        let mut finalizers = self.set.finalizers().to_vec();
+        if finalizers.iter().any(|known| known == FINALIZER) == wanted {
+            return Ok(());
+        }
+        match wanted {
+            true => finalizers.push(FINALIZER.to_owned()),
+            false => finalizers.retain(|known| known != FINALIZER),
+        }
+        let patch = json!({"metadata": {
+            "resourceVersion": self.set.metadata.resource_version,
+            "finalizers": finalizers,
+        }});
+        let params = PatchParams::default();
+        let patched = self
+            .api()
+            .patch(&self.named.name, &params, &Patch::Merge(&patch))
+            .await;
+        match patched {
+            // It has changed since, and is looked at again for that.
+            Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(()),
+            other => other
+                .map(drop)
+                .map_err(Error::api("the finalizer cannot be written")),
         }
     }
 }

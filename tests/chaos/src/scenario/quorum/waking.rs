@@ -29,6 +29,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(9);
 /// # Errors
 /// If a lease was denied, or a member does not come back.
 pub async fn run(cluster: &mut Cluster, pool: &Pool) -> anyhow::Result<()> {
+    let mut answered = 0;
     for round in 0..WAKES {
         let leader = cluster.leader().await.context("no leader")?;
         let connections = cluster.connect()?;
@@ -57,6 +58,7 @@ pub async fn run(cluster: &mut Cluster, pool: &Pool) -> anyhow::Result<()> {
             let answer = answer.context("a keep-alive has no answer")?;
             // A stream may be refused; what is said on it must be true.
             let Ok(Some(answer)) = answer else { break };
+            answered += 1;
             if answer.ttl <= 0 {
                 bail!("round {round}: a leader that had been stopped denied lease {id}");
             }
@@ -68,7 +70,10 @@ pub async fn run(cluster: &mut Cluster, pool: &Pool) -> anyhow::Result<()> {
         steady.stop().await?;
         cluster.wait_healthy(HEAL_TIMEOUT).await?;
     }
-    Ok(())
+    match answered {
+        0 => bail!("no keep-alive was answered"),
+        _ => Ok(()),
+    }
 }
 
 /// A lease of the next leader, as soon as there is one.

@@ -426,6 +426,13 @@ fn operator(kubectl: &Kubectl, replicas: u8) -> Result<()> {
         &words,
         |text| text == there,
     )?;
+    if replicas > 0 {
+        return Ok(());
+    }
+    // A pod that is ending is counted no longer, and still works.
+    let words = ["get", "pods", "-n", install::NAMESPACE, "-o=name"];
+    let gone = |text: &str| !text.contains("mainstay-operator");
+    kubectl.until("the operator's pods are gone", LIMIT, &words, gone)?;
     Ok(())
 }
 
