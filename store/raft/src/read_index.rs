@@ -29,6 +29,8 @@ const ROUND_TIMEOUT: Duration = Duration::from_secs(3);
 const ROUNDS_MAX: usize = 8;
 /// Pause before another try where the last failed at once, for want of a leader.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// Between two looks at whether the answers that are on their way have come.
+const ACK_LOOK: Duration = Duration::from_millis(1);
 /// Reads that may wait for a round; more are refused at once.
 pub const WAITING_READS_MAX: usize = 100_000;
 
@@ -153,15 +155,21 @@ impl ReadIndex {
     }
 
     async fn confirm(&self) -> Option<u64> {
-        let begin = Instant::now();
+        let (begin, term) = (Instant::now(), self.leadership.term());
         let linearizer = self
             .raft
             .get_read_linearizer(ReadPolicy::ReadIndex)
             .await
             .ok()?;
-        // openraft may take an answer from before for one to this round: see `confirmed_since`.
-        let index = linearizer.read_log_id().index();
-        self.leadership.confirmed_since(begin).then_some(index)
+        // openraft may take an answer from before for one to this round (see `Leadership::confirmed`);
+        // the right one is then a round trip away.
+        while !self.leadership.confirmed_since(begin) {
+            if !self.leadership.is_leader_of(term) {
+                return None;
+            }
+            sleep(ACK_LOOK).await;
+        }
+        Some(linearizer.read_log_id().index())
     }
 
     /// For the other members' rounds: `None` where this member does not lead. It joins the same
