@@ -12,6 +12,7 @@ pub mod check;
 mod clusters;
 mod context;
 mod events;
+mod finalizer;
 mod keysets;
 mod labels;
 mod lease;

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{Patch, PatchParams};
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::Store;
 use kube::{Api, Resource, ResourceExt};
@@ -19,14 +18,13 @@ use mainstay_operator_api::storage::Retention;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 use super::{Error, reason};
 use crate::context::Context;
 use crate::metrics::{Kind, Object};
 use crate::passes::condition;
 use crate::sessions::{Session, Unready, Who};
-use crate::{events, status};
+use crate::{events, finalizer, status};
 
 /// On resources whose user or role goes with them.
 const FINALIZER: &str = "mainstay.dev/access";
@@ -250,29 +248,9 @@ impl<K: Claim> Ward<'_, K> {
     }
 
     pub async fn finalizer(&self, wanted: bool) -> Result<(), Error> {
-        if self.holds_finalizer() == wanted {
-            return Ok(());
-        }
-        let mut finalizers = self.object.finalizers().to_vec();
-        match wanted {
-            true => finalizers.push(FINALIZER.to_owned()),
-            false => finalizers.retain(|known| known != FINALIZER),
-        }
-        let patch = json!({"metadata": {
-            "uid": self.object.uid(),
-            "resourceVersion": self.object.resource_version(),
-            "finalizers": finalizers,
-        }});
-        let api = self.api::<K>();
-        let params = PatchParams::default();
-        let patched = api
-            .patch(&self.named.name, &params, &Patch::Merge(&patch))
-            .await;
-        match patched {
+        match finalizer::set(&self.api(), self.object, FINALIZER, wanted).await {
             Err(kube::Error::Api(answer)) if !wanted && answer.code == 404 => Ok(()),
-            other => other
-                .map(drop)
-                .map_err(Error::api("the finalizer cannot be written")),
+            other => other.map_err(Error::api("the finalizer cannot be written")),
         }
     }
 }
@@ -294,6 +272,8 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use mainstay_operator_api::MainstayRole;
     use mainstay_operator_api::access::MainstayRoleSpec;
+
+    use serde_json::json;
 
     use super::*;
 

@@ -6,20 +6,19 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, LogParams, PostParams};
 use kube::{Api, ResourceExt};
 use mainstay_operator_act::render::Subject;
 use mainstay_operator_api::backup::{BackupPhase, MainstayBackupStatus};
 use mainstay_operator_api::storage::Retention;
 use mainstay_operator_api::{MainstayBackup, MainstayCluster};
-use serde_json::json;
 
 use super::job::{self, Needs};
 use super::{Error, outcome};
 use crate::context::Context;
 use crate::metrics::Object;
 use crate::passes::condition;
-use crate::status;
+use crate::{finalizer, status};
 
 /// On backups whose file goes with them.
 const FINALIZER: &str = "mainstay.dev/backup-file";
@@ -279,25 +278,8 @@ impl Single<'_> {
     }
 
     async fn finalizer(&self, wanted: bool) -> Result<(), Error> {
-        let mut finalizers = self.backup.finalizers().to_vec();
-        if finalizers.iter().any(|known| known == FINALIZER) == wanted {
-            return Ok(());
-        }
-        match wanted {
-            true => finalizers.push(FINALIZER.to_owned()),
-            false => finalizers.retain(|known| known != FINALIZER),
-        }
-        let patch = json!({"metadata": {
-            "resourceVersion": self.backup.metadata.resource_version,
-            "finalizers": finalizers,
-        }});
-        let api = self.api::<MainstayBackup>();
-        let params = PatchParams::default();
-        let name = self.backup.name_any();
-        let patched = api.patch(&name, &params, &Patch::Merge(&patch)).await;
-        patched
-            .map(drop)
-            .map_err(Error::api("the finalizer cannot be written"))
+        let set = finalizer::set(&self.api(), self.backup, FINALIZER, wanted).await;
+        set.map_err(Error::api("the finalizer cannot be written"))
     }
 }
 

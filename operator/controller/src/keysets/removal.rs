@@ -10,11 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::api::{Patch, PatchParams};
 use mainstay_operator_api::keyset::{KeySetReason, MainstayKeySetStatus, Unlisted};
 use mainstay_operator_api::storage::Retention;
 use mainstay_operator_api::{MainstayCluster, MainstayUser};
-use serde_json::json;
 
 use super::claims::Claims;
 use super::compare::{self, View};
@@ -22,6 +20,7 @@ use super::desk::Memory;
 use super::pass::{Pass, WAIT};
 use super::report::Verdict;
 use super::{Error, store};
+use crate::finalizer;
 
 /// On sets whose keys may have to be deleted before they go.
 const FINALIZER: &str = "mainstay.dev/keyset";
@@ -82,29 +81,10 @@ pub async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Result<Option<Duration
 impl Pass<'_> {
     /// On every set, so that none goes without being seen to go.
     pub async fn finalizer(&self, wanted: bool) -> Result<(), Error> {
-        let mut finalizers = self.set.finalizers().to_vec();
-        if finalizers.iter().any(|known| known == FINALIZER) == wanted {
-            return Ok(());
-        }
-        match wanted {
-            true => finalizers.push(FINALIZER.to_owned()),
-            false => finalizers.retain(|known| known != FINALIZER),
-        }
-        let patch = json!({"metadata": {
-            "resourceVersion": self.set.metadata.resource_version,
-            "finalizers": finalizers,
-        }});
-        let params = PatchParams::default();
-        let patched = self
-            .api()
-            .patch(&self.named.name, &params, &Patch::Merge(&patch))
-            .await;
-        match patched {
+        match finalizer::set(&self.api(), self.set, FINALIZER, wanted).await {
             // It has changed since, and is looked at again for that.
             Err(kube::Error::Api(answer)) if matches!(answer.code, 404 | 409) => Ok(()),
-            other => other
-                .map(drop)
-                .map_err(Error::api("the finalizer cannot be written")),
+            other => other.map_err(Error::api("the finalizer cannot be written")),
         }
     }
 }

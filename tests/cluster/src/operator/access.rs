@@ -2,6 +2,7 @@
 //! somebody has changed them by etcdctl, given other passwords and certificates, and deleted. Then keys
 //! by resources.
 
+mod absence;
 mod declared;
 mod drift;
 mod keys;
