@@ -23,6 +23,11 @@ pub struct Exchange {
     ended: bool,
 }
 
+/// RFC 9112, section 7.1.
+fn chunk(piece: &str) -> String {
+    format!("{:x}\r\n{piece}\r\n", piece.len())
+}
+
 impl Exchange {
     pub async fn open(door: &Door, path: &str, headers: &[(&str, &str)]) -> Result<Exchange> {
         let (reader, mut writer) = split(door.open().await?);
@@ -45,16 +50,19 @@ impl Exchange {
         })
     }
 
-    /// Sends a piece of the body.
+    /// Sends a piece of the body; more may follow.
     pub async fn send(&mut self, piece: &str) -> Result<()> {
-        let chunk = format!("{:x}\r\n{piece}\r\n", piece.len());
-        self.writer.write_all(chunk.as_bytes()).await?;
+        self.writer.write_all(chunk(piece).as_bytes()).await?;
         Ok(self.writer.flush().await?)
     }
 
-    /// Ends the body.
-    pub async fn finish(&mut self) -> Result<()> {
-        self.writer.write_all(b"0\r\n\r\n").await?;
+    /// Sends all of the body, a chunk for each piece, and its end. It goes out in one write: Go's
+    /// server, which is etcd's, throws away what it has not read of a body when the answer begins,
+    /// so etcd does not hear requests that come in later packets than one it has answered.
+    pub async fn whole(&mut self, pieces: &[&str]) -> Result<()> {
+        let mut body: String = pieces.iter().map(|piece| chunk(piece)).collect();
+        body.push_str("0\r\n\r\n");
+        self.writer.write_all(body.as_bytes()).await?;
         Ok(self.writer.flush().await?)
     }
 

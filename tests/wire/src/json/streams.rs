@@ -36,16 +36,9 @@ impl<'a> Streams<'a> {
         })
     }
 
-    async fn send(&mut self, piece: &str) -> Result<()> {
+    async fn whole(&mut self, pieces: &[&str]) -> Result<()> {
         for exchange in &mut self.exchanges {
-            exchange.send(piece).await?;
-        }
-        Ok(())
-    }
-
-    async fn finish(&mut self) -> Result<()> {
-        for exchange in &mut self.exchanges {
-            exchange.finish().await?;
+            exchange.whole(pieces).await?;
         }
         Ok(())
     }
@@ -78,7 +71,10 @@ impl<'a> Streams<'a> {
         for (exchange, side) in self.exchanges.iter_mut().zip(self.sides) {
             let mut lines = Vec::new();
             for _ in 0..count {
-                let line = exchange.line().await?;
+                let line = exchange.line().await.with_context(|| {
+                    let so_far = Value::from(lines.clone());
+                    format!("{} {} after {so_far}", self.path, side.cluster.label)
+                })?;
                 let mut line = line.with_context(|| format!("{} ends", side.cluster.label))?;
                 normal::normalise(self.path, &mut line, &side.ids);
                 lines.push(line);
@@ -128,8 +124,7 @@ async fn watch(gateways: &mut Gateways) -> Result<()> {
             .post("/v3/kv/put", &json!({"key": "dw==", "value": value}))
             .await?;
     }
-    // Two objects in one piece, and one object in two. etcd reads a body to its end before it
-    // answers, so all of it is sent first; the watches outlive it.
+    // Two objects in one piece, and one object in two. The watches outlive the body.
     let pieces = [
         r#"{"create_request":{"key":"dw==","start_revision":"2","prev_kv":true}}"#,
         "{\"createRequest\":{\"key\":\"\",\"range_end\":\"AA==\",\"watch_id\":7}}\n  {\"create_r",
@@ -138,10 +133,7 @@ async fn watch(gateways: &mut Gateways) -> Result<()> {
         r#"{"create_request":{"key":"Yg==","range_end":"YQ=="}}"#,
     ];
     let mut streams = Streams::open(gateways, "/v3/watch").await?;
-    for piece in pieces {
-        streams.send(piece).await?;
-    }
-    streams.finish().await?;
+    streams.whole(&pieces).await?;
     // Old events come when etcd gets round to them, so the order of watches is free.
     let lines = streams.lines(6).await?;
     let events = lines
@@ -194,8 +186,7 @@ async fn keep_alive(gateways: &mut Gateways) -> Result<()> {
         .post("/v3/lease/grant", &json!({"TTL": "500", "ID": "21"}))
         .await?;
     let mut streams = Streams::open(gateways, "/v3/lease/keepalive").await?;
-    streams.send(r#"{"ID":"21"}{"ID":22}"#).await?;
-    streams.finish().await?;
+    streams.whole(&[r#"{"ID":"21"}{"ID":22}"#]).await?;
     let beat = streams.some().await?;
     if beat["result"]["TTL"] != "500" {
         bail!("a lease is renewed to its whole time, not {beat}");
@@ -204,7 +195,7 @@ async fn keep_alive(gateways: &mut Gateways) -> Result<()> {
     streams.end().await?;
     // A request that ends before it has begun is answered with nothing.
     let mut silent = Streams::open(gateways, "/v3/lease/keepalive").await?;
-    silent.finish().await?;
+    silent.whole(&[]).await?;
     silent.end().await
 }
 
@@ -215,8 +206,7 @@ async fn observe(gateways: &mut Gateways) -> Result<()> {
     let campaign = json!({"name": "b2Jz", "lease": "31", "value": "b25l"});
     gateways.post("/v3/election/campaign", &campaign).await?;
     let mut streams = Streams::open(gateways, "/v3/election/observe").await?;
-    streams.send(r#"{"name":"b2Jz"}"#).await?;
-    streams.finish().await?;
+    streams.whole(&[r#"{"name":"b2Jz"}"#]).await?;
     let leader = streams.some().await?;
     if leader["result"]["kv"]["value"] != "b25l" {
         bail!("the leader of now comes first, not {leader}");
@@ -236,8 +226,9 @@ async fn observe(gateways: &mut Gateways) -> Result<()> {
 /// `Grpc-Timeout` ends a stream, and a unary call that waits.
 async fn timeout(gateways: &Gateways) -> Result<()> {
     let mut streams = Streams::with(gateways, "/v3/watch", &[("Grpc-Timeout", "700m")]).await?;
-    streams.send(r#"{"create_request":{"key":"eA=="}}"#).await?;
-    streams.finish().await?;
+    streams
+        .whole(&[r#"{"create_request":{"key":"eA=="}}"#])
+        .await?;
     created(&streams.some().await?)?;
     if streams.some().await?["error"]["code"] != 4 {
         bail!("a stream whose time is over says so");
@@ -256,8 +247,7 @@ async fn broken(gateways: &Gateways) -> Result<()> {
         ("/v3/lease/keepalive", r#"{"ID":"21"}{"ID":"#, 200),
     ] {
         let mut exchange = Exchange::open(&subject.door, path, &[]).await?;
-        exchange.send(text).await?;
-        exchange.finish().await?;
+        exchange.whole(&[text]).await?;
         if exchange.status().await? != status {
             bail!("{path} {text}: status {}", exchange.status().await?);
         }
@@ -271,8 +261,7 @@ async fn broken(gateways: &Gateways) -> Result<()> {
         }
         let silent = tokio::time::timeout(Duration::from_millis(500), async {
             let mut exchange = Exchange::open(&etcd.door, path, &[]).await?;
-            exchange.send(text).await?;
-            exchange.finish().await?;
+            exchange.whole(&[text]).await?;
             while let Some(line) = exchange.line().await? {
                 if line["error"] != Value::Null {
                     return Ok::<_, anyhow::Error>(false);
@@ -295,8 +284,7 @@ async fn broken(gateways: &Gateways) -> Result<()> {
 async fn snapshot(gateways: &Gateways) -> Result<()> {
     for (side, must) in gateways.sides.iter().zip([true, false]) {
         let mut exchange = Exchange::open(&side.door, "/v3/maintenance/snapshot", &[]).await?;
-        exchange.send("{}").await?;
-        exchange.finish().await?;
+        exchange.whole(&["{}"]).await?;
         let line = exchange
             .line()
             .await?
