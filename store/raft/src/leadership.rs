@@ -150,14 +150,21 @@ impl Leadership {
     /// alpha.37). A leader that was stopped would find itself confirmed by an answer from before.
     fn confirmed(&self, counts: impl Fn(Instant) -> bool) -> bool {
         let server = self.server.borrow_watched();
-        let confirms = |id: &u64| *id == self.own || self.peers.acked(*id).is_some_and(&counts);
-        let quorum = |voters: &BTreeSet<u64>| {
-            voters.iter().filter(|id| confirms(id)).count() > voters.len() / 2
-        };
-        // While voters change there are two lists, and each must agree.
-        let mut lists = server.membership_config.get_joint_config().iter();
-        lists.all(quorum)
+        let lists = server.membership_config.get_joint_config();
+        quorum_of_each(lists, |id| {
+            id == self.own || self.peers.acked(id).is_some_and(&counts)
+        })
     }
+}
+
+/// Whether more than half of each list confirms. While voters change there are two lists, and
+/// each must agree (section 6 of the Raft paper).
+fn quorum_of_each(lists: &[BTreeSet<u64>], confirms: impl Fn(u64) -> bool) -> bool {
+    let agrees = |voters: &BTreeSet<u64>| {
+        let confirming = voters.iter().filter(|id| confirms(**id)).count();
+        confirming > voters.len() / 2
+    };
+    lists.iter().all(agrees)
 }
 
 /// Keeps the term where others read it, tells the lease clock when this member leads, and counts
@@ -192,5 +199,43 @@ pub async fn follow(leadership: Arc<Leadership>, leases: Leases, term: Arc<Atomi
         if server.changed().await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn confirmed(lists: &[&[u64]], by: &[u64]) -> bool {
+        let lists: Vec<_> = lists
+            .iter()
+            .map(|ids| ids.iter().copied().collect())
+            .collect();
+        quorum_of_each(&lists, |id| by.contains(&id))
+    }
+
+    #[test]
+    fn more_than_half_confirm() {
+        assert!(confirmed(&[&[1]], &[1]));
+        assert!(!confirmed(&[&[1, 2]], &[1]));
+        assert!(confirmed(&[&[1, 2, 3]], &[1, 3]));
+        assert!(!confirmed(&[&[1, 2, 3, 4]], &[1, 2]));
+        assert!(confirmed(&[&[1, 2, 3, 4, 5]], &[1, 4, 5]));
+    }
+
+    #[test]
+    fn learners_and_strangers_do_not_count() {
+        assert!(!confirmed(&[&[1, 2, 3]], &[1, 4, 5]));
+        // A leader that is no voter itself needs a quorum of the others.
+        assert!(!confirmed(&[&[2, 3, 4]], &[1, 2]));
+        assert!(confirmed(&[&[2, 3, 4]], &[1, 2, 4]));
+    }
+
+    #[test]
+    fn both_lists_agree_while_voters_change() {
+        let change: &[&[u64]] = &[&[1, 2, 3], &[1, 4, 5]];
+        assert!(!confirmed(change, &[1, 2, 3]));
+        assert!(!confirmed(change, &[1, 4, 5]));
+        assert!(confirmed(change, &[1, 2, 4]));
     }
 }

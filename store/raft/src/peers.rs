@@ -83,3 +83,46 @@ impl Peers {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use mainstay_transport::Resolver;
+
+    use super::*;
+
+    fn peer(port: u16) -> Peer {
+        Peer {
+            name: "other".into(),
+            peer_urls: vec![format!("http://127.0.0.1:{port}")],
+            joining: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn acks_outlive_a_caller_that_is_forgotten() {
+        let dialler = Dialler {
+            resolver: Resolver::system().unwrap(),
+            tls: None,
+        };
+        let peers = Peers::new(dialler, 1, 1, Removal::default());
+        assert_eq!(peers.acked(2), None);
+        let before = peers.caller(2, &peer(1));
+        peers.keep(&[]);
+        let after = peers.caller(2, &peer(1));
+
+        let early = Instant::now();
+        before.traffic().acked(early);
+        assert_eq!(peers.acked(2), Some(early), "told by the caller of before");
+        let late = early + Duration::from_secs(1);
+        after.traffic().acked(late);
+        before.traffic().acked(early);
+        assert_eq!(
+            peers.acked(2),
+            Some(late),
+            "an older answer takes nothing back"
+        );
+        assert_eq!(peers.acked(3), None);
+    }
+}

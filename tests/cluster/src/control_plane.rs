@@ -106,6 +106,10 @@ pub fn scheduler(order: &Order) -> Program {
         .flag("--bind-address", "127.0.0.1")
         .flag("--cert-dir", &folder.text("pki/generated"))
         .flag("--leader-elect", "false")
+        // Its cache of claims and its queue hear of a bound claim in either order, so a pod may be
+        // looked at too early and then lie for five minutes:
+        // https://github.com/kubernetes/kubernetes/issues/93552
+        .flag("--pod-max-in-unschedulable-pods-duration", "5s")
 }
 
 /// CoreDNS for the cluster's names alone; all others do not exist.
