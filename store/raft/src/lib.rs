@@ -12,6 +12,7 @@ mod applied;
 mod bootstrap;
 mod changes;
 mod codec;
+mod consensus;
 mod corruption;
 pub mod describe;
 mod force_new;

@@ -171,31 +171,12 @@ impl Life<'_> {
             raft_settings,
             raft_parts,
         } = rooms;
-        let node = tokio::select! {
-            started = mainstay_raft::start(raft_settings, raft_parts) => match started {
-                Ok(node) => node,
-                Err(StartError::Bootstrap(refused)) => {
-                    wal.close();
-                    return Ok(Ended::Refused(refused.to_string()));
-                }
-                Err(error) => return Err(error.into()),
-            },
-            () = explain(&doors, self.watched, "it waits for the others to form a cluster") => {
-                return Ok(Ended::Changed);
-            }
-            () = overruled(self.watched) => {
+        let taking_part = mainstay_raft::start(raft_settings, raft_parts);
+        let node = match self.begin(taking_part, &doors, removal, told).await? {
+            Ok(node) => node,
+            Err(ended) => {
                 wal.close();
-                return Ok(Ended::Changed);
-            }
-            signal = told.recv() => {
-                tracing::info!(signal, "told to stop before the member took part");
-                wal.close();
-                return Ok(Ended::Told);
-            }
-            () = removal.known() => {
-                self.note_removed()?;
-                wal.close();
-                return Ok(Ended::Removed);
+                return Ok(ended);
             }
         };
         if let Some(Watched { intent, .. }) = self.watched {
@@ -234,6 +215,35 @@ impl Life<'_> {
         close(&node, &hub, view.store(), wal, outcome.is_ok()).await;
         telemetry.end().await;
         outcome
+    }
+
+    /// Waits until the member takes part in its cluster, or for what ends its life sooner.
+    async fn begin(
+        &self,
+        taking_part: impl Future<Output = Result<Node, StartError>>,
+        doors: &Doors,
+        removal: Removal,
+        told: &mut Told,
+    ) -> Result<Result<Node, Ended>> {
+        tokio::select! {
+            started = taking_part => match started {
+                Ok(node) => Ok(Ok(node)),
+                Err(StartError::Bootstrap(refused)) => Ok(Err(Ended::Refused(refused.to_string()))),
+                Err(error) => Err(error.into()),
+            },
+            () = explain(doors, self.watched, "it waits for the others to form a cluster") => {
+                Ok(Err(Ended::Changed))
+            }
+            () = overruled(self.watched) => Ok(Err(Ended::Changed)),
+            signal = told.recv() => {
+                tracing::info!(signal, "told to stop before the member took part");
+                Ok(Err(Ended::Told))
+            }
+            () = removal.known() => {
+                self.note_removed()?;
+                Ok(Err(Ended::Removed))
+            }
+        }
     }
 
     async fn serve(

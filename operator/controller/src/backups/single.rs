@@ -208,22 +208,29 @@ impl Single<'_> {
             .iter()
             .any(|known| known.type_ == "Failed" && known.status == "True")
         {
-            tracing::warn!(
-                backup = self.backup.name_any(),
-                namespace = self.namespace,
-                "the file cannot be deleted; it is tried again"
-            );
-            let mut known = self.backup.status.clone().unwrap_or_default();
-            known.message = Some(format!(
-                "the file cannot be deleted, and this is tried again; to leave it where it is, take \
-                 the finalizer {FINALIZER} away"
-            ));
-            self.tell(known).await?;
-            let (api, name) = (self.api::<Job>(), job::name(self.backup, "erase"));
-            let deleted = api.delete(&name, &DeleteParams::background()).await;
-            deleted.map_err(Error::api("the job cannot be deleted"))?;
+            self.erase_again().await?;
         }
         Ok(Some(WAIT))
+    }
+
+    /// Says that the file could not be deleted, and takes the job away so that the next pass makes
+    /// another.
+    async fn erase_again(&self) -> Result<(), Error> {
+        tracing::warn!(
+            backup = self.backup.name_any(),
+            namespace = self.namespace,
+            "the file cannot be deleted; it is tried again"
+        );
+        let mut known = self.backup.status.clone().unwrap_or_default();
+        known.message = Some(format!(
+            "the file cannot be deleted, and this is tried again; to leave it where it is, take \
+             the finalizer {FINALIZER} away"
+        ));
+        self.tell(known).await?;
+        let (api, name) = (self.api::<Job>(), job::name(self.backup, "erase"));
+        let deleted = api.delete(&name, &DeleteParams::background()).await;
+        deleted.map_err(Error::api("the job cannot be deleted"))?;
+        Ok(())
     }
 
     async fn cluster(&self) -> Result<Option<MainstayCluster>, Error> {

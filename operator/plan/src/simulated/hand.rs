@@ -11,7 +11,7 @@ use crate::record::Record;
 use crate::step::{Part, TlsStep};
 use mainstay_operator_api::annotation::POD_REFRESH;
 
-use crate::simulated::world::World;
+use crate::simulated::world::{Raft, SimVolume, World};
 
 const DAY: i64 = 24 * 3600;
 
@@ -30,12 +30,13 @@ impl World {
                 }
             }
             Step::RecreateWorkload { uid } => {
-                if self
-                    .workload
-                    .as_ref()
-                    .is_some_and(|workload| workload.uid == uid)
-                {
+                if self.workload_of(&uid).is_some() {
                     self.workload = None;
+                }
+            }
+            Step::DeleteWorkload { uid } => {
+                if let Some(workload) = self.workload_of(&uid) {
+                    workload.deleting = true;
                 }
             }
             Step::AddLearner { peer_url, .. } => self.add_learner(peer_url),
@@ -48,21 +49,13 @@ impl World {
                 force,
             } => self.delete_pod(ordinal, &uid, force),
             Step::DeleteVolume { ordinal, uid } => {
-                if let Some(volume) = self
-                    .volumes
-                    .get_mut(&ordinal)
-                    .filter(|volume| volume.uid == uid)
-                {
+                if let Some(volume) = self.volume_of(ordinal, &uid) {
                     volume.deleting = true;
                 }
             }
             Step::GrowVolume { .. } if self.rigid => self.refused = true,
             Step::GrowVolume { ordinal, uid, to } => {
-                if let Some(volume) = self
-                    .volumes
-                    .get_mut(&ordinal)
-                    .filter(|volume| volume.uid == uid)
-                {
+                if let Some(volume) = self.volume_of(ordinal, &uid) {
                     volume.request = to;
                 }
             }
@@ -70,29 +63,18 @@ impl World {
                 ordinals,
                 key,
                 value,
-            } => {
-                for ordinal in ordinals {
-                    if let Some(pod) = self.pods.get_mut(&ordinal) {
-                        pod.annotations.insert(key.clone(), value.clone());
-                    }
-                    if key == POD_REFRESH {
-                        self.bring(ordinal);
-                    }
-                }
-            }
+            } => self.annotate_pods(&ordinals, &key, &value),
             Step::Issue(step) => self.issue(step),
             Step::Compact { revision } => {
-                if let Some(raft) = self.raft.as_mut().filter(|raft| raft.leader != 0) {
+                if let Some(raft) = self.led() {
                     raft.compacted = raft.compacted.max(revision);
                     raft.in_use /= 2;
                 }
             }
-            Step::Disarm { id } => {
-                if let Some(raft) = self.raft.as_mut().filter(|raft| raft.leader != 0) {
-                    raft.alarms.remove(&Alarm {
-                        member: id,
-                        kind: AlarmKind::NoSpace,
-                    });
+            Step::Disarm { id: member } => {
+                let kind = AlarmKind::NoSpace;
+                if let Some(raft) = self.led() {
+                    raft.alarms.remove(&Alarm { member, kind });
                 }
             }
             Step::EnableAuth => {
@@ -100,18 +82,35 @@ impl World {
                 self.roots = self.secret;
             }
             Step::SetRootPassword => self.roots = self.secret,
-            Step::DeleteWorkload { uid } => {
-                if let Some(workload) = self
-                    .workload
-                    .as_mut()
-                    .filter(|workload| workload.uid == uid)
-                {
-                    workload.deleting = true;
-                }
-            }
             Step::RemoveFinalizer => {
                 self.cluster.finalizer = false;
                 self.gone = true;
+            }
+        }
+    }
+
+    fn workload_of(&mut self, uid: &str) -> Option<&mut Workload> {
+        let workload = self.workload.as_mut();
+        workload.filter(|workload| workload.uid == uid)
+    }
+
+    fn volume_of(&mut self, ordinal: u32, uid: &str) -> Option<&mut SimVolume> {
+        let volume = self.volumes.get_mut(&ordinal);
+        volume.filter(|volume| volume.uid == uid)
+    }
+
+    /// The cluster, while it has a leader that takes commands.
+    fn led(&mut self) -> Option<&mut Raft> {
+        self.raft.as_mut().filter(|raft| raft.leader != 0)
+    }
+
+    fn annotate_pods(&mut self, ordinals: &[u32], key: &str, value: &str) {
+        for ordinal in ordinals {
+            if let Some(pod) = self.pods.get_mut(ordinal) {
+                pod.annotations.insert(key.to_owned(), value.to_owned());
+            }
+            if key == POD_REFRESH {
+                self.bring(*ordinal);
             }
         }
     }

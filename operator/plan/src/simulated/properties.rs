@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestError, TestRunner};
 
 use crate::fault::{Fault, PLANTED};
-use crate::simulated::world::World;
+use crate::simulated::world::{SimPod, World};
 
 /// What may happen.
 #[derive(Clone, Debug)]
@@ -152,16 +152,8 @@ impl History {
                 world.blocked.insert(place);
             }
             Happening::Unblock => world.blocked.clear(),
-            Happening::Crash(place) => {
-                if let Some(pod) = world.pods.get_mut(&place) {
-                    (pod.crashing, pod.running, pod.ready) = (true, false, false);
-                }
-            }
-            Happening::LoseNode(place) => {
-                if let Some(pod) = world.pods.get_mut(&place) {
-                    (pod.node_gone, pod.running, pod.ready) = (true, false, false);
-                }
-            }
+            Happening::Crash(place) => stop(world, place, |pod| pod.crashing = true),
+            Happening::LoseNode(place) => stop(world, place, |pod| pod.node_gone = true),
             Happening::Blind(blind) => world.reachable = !blind,
             Happening::Version(patch) => world.spec.version = format!("0.1.{patch}"),
             Happening::BreakVersion(patch) => {
@@ -261,6 +253,13 @@ impl History {
             self.steps.join("\n")
         );
         Ok(())
+    }
+}
+
+fn stop(world: &mut World, place: u32, because: impl FnOnce(&mut SimPod)) {
+    if let Some(pod) = world.pods.get_mut(&place) {
+        (pod.running, pod.ready) = (false, false);
+        because(pod);
     }
 }
 

@@ -208,8 +208,41 @@ struct Inside {
 
 type Sent = Arc<Mutex<VecDeque<Inside>>>;
 
+/// Hands on what the connection brings until it ends or brings what is no append.
+async fn read_appends<R: AsyncRead + Unpin>(
+    mut reader: R,
+    handler: Arc<Handler>,
+    sent: Sent,
+    requests: mpsc::Sender<AppendRequest>,
+) {
+    let room = Arc::new(Semaphore::new(APPENDS_KIB_MAX as usize));
+    while let Ok(Some(frame)) = read_frame(&mut reader).await {
+        let kib = u32::try_from(frame.payload.len() >> 10).unwrap_or(u32::MAX);
+        let share = kib.saturating_add(1).min(APPENDS_KIB_MAX);
+        let Ok(room) = room.clone().acquire_many_owned(share).await else {
+            return;
+        };
+        let request = match handler.decode_append(frame.payload) {
+            Ok(request) if frame.kind == Kind::Append => request,
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(%error, "an append does not decode");
+                return;
+            }
+        };
+        let last = request.entries.last().map(|entry| entry.log_id);
+        sent.lock().push_back(Inside {
+            last: last.or(request.prev_log_id),
+            _room: room,
+        });
+        if requests.send(request).await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Feeds one connection's appends to raft as one stream and answers in order.
-async fn appends<R, W>(service: &Arc<Service>, mut reader: R, mut writer: W)
+async fn appends<R, W>(service: &Arc<Service>, reader: R, mut writer: W)
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
@@ -219,34 +252,8 @@ where
     }
     let (requests, received) = mpsc::channel::<AppendRequest>(APPENDS_MAX);
     let sent = Sent::default();
-    let handler = service.handler.clone();
-    let covered = sent.clone();
-    let room = Arc::new(Semaphore::new(APPENDS_KIB_MAX as usize));
-    let reading = tokio::spawn(async move {
-        while let Ok(Some(frame)) = read_frame(&mut reader).await {
-            let kib = u32::try_from(frame.payload.len() >> 10).unwrap_or(u32::MAX);
-            let share = kib.saturating_add(1).min(APPENDS_KIB_MAX);
-            let Ok(room) = room.clone().acquire_many_owned(share).await else {
-                return;
-            };
-            let request = match handler.decode_append(frame.payload) {
-                Ok(request) if frame.kind == Kind::Append => request,
-                Ok(_) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "an append does not decode");
-                    return;
-                }
-            };
-            let last = request.entries.last().map(|entry| entry.log_id);
-            covered.lock().push_back(Inside {
-                last: last.or(request.prev_log_id),
-                _room: room,
-            });
-            if requests.send(request).await.is_err() {
-                return;
-            }
-        }
-    });
+    let read = read_appends(reader, service.handler.clone(), sent.clone(), requests);
+    let reading = tokio::spawn(read);
     let input = futures::stream::unfold(received, |mut received| async move {
         received.recv().await.map(|request| (request, received))
     });
