@@ -44,6 +44,8 @@ use crate::storage::Retention;
     .message("cluster and userName cannot be changed: make another MainstayUser"))]
 #[x_kube(validation = Rule::new("has(self.password) || has(self.certificate)")
     .message("a user needs a password, a certificate or both"))]
+#[x_kube(validation = Rule::new("!has(self.password) || !has(self.certificate) || self.password.secretName != self.certificate.secretName")
+    .message("password and certificate need a Secret each: the operator would write the certificate over the password"))]
 #[serde(rename_all = "camelCase")]
 pub struct MainstayUserSpec {
     /// The cluster of the same namespace.

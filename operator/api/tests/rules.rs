@@ -272,6 +272,7 @@ fn users_have_a_name_of_their_own_and_something_to_log_in_by() {
         json!({ "cluster": "db", "password": password }),
         json!({ "cluster": "db", "certificate": { "secretName": "tls" }, "roles": ["a", "b"] }),
         json!({ "cluster": "db", "userName": "other", "password": password }),
+        json!({ "cluster": "db", "password": password, "certificate": { "secretName": "tls" } }),
     ] {
         assert_eq!(refusals(good), Vec::<String>::new());
     }
@@ -279,6 +280,8 @@ fn users_have_a_name_of_their_own_and_something_to_log_in_by() {
         refusals(json!({ "cluster": "db" })),
         "a password, a certificate or both",
     );
+    let one = json!({ "cluster": "db", "password": password, "certificate": password });
+    assert_refused(refusals(one), "need a Secret each");
     let root = json!({ "cluster": "db", "userName": "root", "password": password });
     assert_refused(refusals(root), "root belongs to spec.auth");
     let spec = json!({ "cluster": "db", "password": password });

@@ -24,9 +24,11 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
+use mainstay_client::access::Refusal;
 use mainstay_operator_act::tls;
 use mainstay_operator_api::{MainstayRole, MainstayUser};
 use mainstay_operator_plan::observed::Plane;
+use parking_lot::Mutex;
 
 use crate::context::Context;
 use crate::passes::{begin, end, failed};
@@ -56,6 +58,9 @@ impl Error {
     /// How the resource tells of it.
     fn verdict(&self) -> Verdict {
         let reason = match self {
+            Error::Store(error) if error.refusal() == Some(Refusal::PasswordTooLong) => {
+                reason::PASSWORD_TOO_LONG
+            }
             Error::Store(mainstay_client::Error::Refused { .. }) => reason::REFUSED,
             Error::Tls(_) => reason::SECRET_INVALID,
             _ => reason::UNREACHABLE,
@@ -128,7 +133,8 @@ fn room<K: Claim>(context: &Arc<Context>, all: Store<DeserializeGuard<K>>) -> Ar
     Arc::new(Room {
         context: context.clone(),
         all,
-        seen: Default::default(),
+        seen: Mutex::default(),
+        shown: Mutex::default(),
     })
 }
 

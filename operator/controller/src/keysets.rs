@@ -1,19 +1,22 @@
 //! The controller of `MainstayKeySet`: keys that are declared in Kubernetes and kept in a cluster. Both
 //! sides are watched: the resources that a set is made of (`related.rs`), and its keys (`follow.rs`).
 //!
-//! A pass (`pass.rs`) reads what is declared (`sources.rs`, `wanted.rs`, `template.rs`), asks who has
-//! which key (`claims.rs`), compares it with what is there (`compare.rs`) and writes the difference
-//! (`store.rs`). After a drift it asks the API server nothing: `desk.rs` has at hand what it needs.
+//! A pass (`pass.rs`) reads what is declared (`sources.rs`, `wanted.rs`, `template.rs`) and makes the
+//! keys so (`keep.rs`): it asks who has which key (`claims.rs`, `roster.rs`), compares what is declared
+//! with what is there (`compare.rs`) and writes the difference (`store.rs`). After a drift it asks the
+//! API server nothing: `desk.rs` has at hand what it needs.
 
 mod claims;
 mod compare;
 mod desk;
 mod fights;
 mod follow;
+mod keep;
 mod pass;
 mod related;
 mod removal;
 mod report;
+mod roster;
 mod sources;
 mod store;
 mod template;

@@ -16,6 +16,14 @@ pub struct Kind {
     pub kind: String,
 }
 
+/// A resource that declares something of a store.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Declared {
+    pub kind: &'static str,
+    pub namespace: String,
+    pub name: String,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Object {
     pub namespace: String,
@@ -40,8 +48,12 @@ pub struct Metrics {
     pub expiry: Family<Object, Gauge<i64, AtomicI64>>,
     /// By the kind of the resource that says how it should be.
     pub drifts: Family<Kind, Counter>,
+    /// 1 while it is as declared.
+    pub declared: Family<Declared, Gauge>,
     pub keyset_keys: Family<Object, Gauge>,
+    pub keyset_in_sync: Family<Object, Gauge>,
     pub keyset_conflicts: Family<Object, Gauge>,
+    pub keyset_refused: Family<Object, Gauge>,
     /// From a drift seen to its correction.
     pub keyset_correction: Histogram,
 }
@@ -68,8 +80,11 @@ impl Default for Metrics {
             success: Family::default(),
             expiry: Family::default(),
             drifts: Family::default(),
+            declared: Family::default(),
             keyset_keys: Family::default(),
+            keyset_in_sync: Family::default(),
             keyset_conflicts: Family::default(),
+            keyset_refused: Family::default(),
             keyset_correction: corrections(),
         };
         metrics.register();
@@ -110,8 +125,12 @@ impl Metrics {
                 "When the first certificate of the cluster ends, since unix epoch.";
             drifts, "drifts_corrected",
                 "Changes in a store by others that were put right, by kind of resource.";
+            declared, "declared_ready",
+                "1 while a key set, a user or a role is as declared, by kind of resource.";
             keyset_keys, "keyset_keys", "Keys that a set declares.";
+            keyset_in_sync, "keyset_in_sync", "Declared keys of a set that have their value.";
             keyset_conflicts, "keyset_conflicts", "Declared keys of a set that belong to another set.";
+            keyset_refused, "keyset_refused", "Changes of a set that the cluster refuses.";
         }
         let duration = self.duration.clone();
         self.registry.register_with_unit(
@@ -151,10 +170,29 @@ impl Metrics {
         self.expiry.remove(object);
     }
 
+    /// Shows whether a resource is as declared; `None` if it is not to be, or is gone.
+    pub fn declare(&self, kind: &'static str, object: &Object, ready: Option<bool>) {
+        let row = Declared {
+            kind,
+            namespace: object.namespace.clone(),
+            name: object.name.clone(),
+        };
+        match ready {
+            Some(ready) => {
+                self.declared.get_or_create(&row).set(ready.into());
+            }
+            None => {
+                self.declared.remove(&row);
+            }
+        }
+    }
+
     /// Drops the rows of a set that is gone.
     pub fn forget_keyset(&self, object: &Object) {
         self.keyset_keys.remove(object);
+        self.keyset_in_sync.remove(object);
         self.keyset_conflicts.remove(object);
+        self.keyset_refused.remove(object);
     }
 
     /// In the text format of OpenMetrics.
@@ -190,5 +228,33 @@ mod tests {
         }
         metrics.forget(&object);
         assert!(!metrics.text().contains("name=\"a\""));
+    }
+
+    #[test]
+    fn what_is_declared_is_shown_by_kind_and_forgotten() {
+        let metrics = Metrics::default();
+        let object = Object {
+            namespace: "n".into(),
+            name: "a".into(),
+        };
+        metrics.declare("MainstayUser", &object, Some(false));
+        metrics.declare("MainstayKeySet", &object, Some(true));
+        let rows = |text: &str| {
+            let rows = text.lines().filter(|row| row.contains("name=\"a\""));
+            rows.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let name = "mainstay_operator_declared_ready";
+        let mut shown = rows(&metrics.text());
+        shown.sort();
+        assert_eq!(
+            shown,
+            [
+                format!("{name}{{kind=\"MainstayKeySet\",namespace=\"n\",name=\"a\"}} 1"),
+                format!("{name}{{kind=\"MainstayUser\",namespace=\"n\",name=\"a\"}} 0"),
+            ]
+        );
+        metrics.declare("MainstayUser", &object, None);
+        metrics.declare("MainstayKeySet", &object, None);
+        assert!(rows(&metrics.text()).is_empty());
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
+use mainstay_client::access::AuthStatus;
 use mainstay_client::{Client, TlsPem};
 use mainstay_operator_act::labels::CLIENT_PORT;
 use mainstay_operator_act::render::Subject;
@@ -34,8 +35,8 @@ pub enum Who {
 #[derive(Clone)]
 pub struct Session {
     pub client: Client,
-    /// Whether the cluster asks who somebody is.
-    pub auth: bool,
+    /// Whether the cluster asks who somebody is, and the state of its users, as of now.
+    pub users: AuthStatus,
     pub cluster: Arc<MainstayCluster>,
     /// Another one when the client is another: what the former one watches must be watched anew.
     pub generation: u64,
@@ -119,7 +120,7 @@ impl Sessions {
         }
         Ok(Session {
             client,
-            auth: status.enabled,
+            users: status,
             cluster,
             generation,
         })

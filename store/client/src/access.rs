@@ -127,7 +127,7 @@ impl Access {
     /// Adds a user that logs in by a password.
     ///
     /// # Errors
-    /// [`Refusal::UserExists`], and [`Refusal::NameEmpty`].
+    /// [`Refusal::UserExists`], [`Refusal::NameEmpty`], and [`Refusal::PasswordTooLong`].
     pub async fn add_user(&self, name: &str, password: &str) -> Result<(), Error> {
         self.add(name, password, false).await
     }
@@ -194,7 +194,7 @@ impl Access {
     /// without one, and that is no error.
     ///
     /// # Errors
-    /// [`Refusal::UserMissing`].
+    /// [`Refusal::UserMissing`], and [`Refusal::PasswordTooLong`].
     pub async fn change_password(&self, name: &str, password: &str) -> Result<(), Error> {
         let request = AuthUserChangePasswordRequest {
             name: name.to_owned(),

@@ -65,3 +65,5 @@ pub use mainstay_proto::mvccpb::event::EventType;
 pub use mainstay_proto::mvccpb::{Event, KeyValue};
 pub use mainstay_transport::ClientFiles as TlsFiles;
 pub use tls::TlsPem;
+/// Of gRPC, as [`Error::code`] has it.
+pub use tonic::Code;

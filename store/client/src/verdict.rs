@@ -14,8 +14,11 @@ const TOKEN_TEXTS: [&str; 3] = [
     // What a member says to a request without a token once authentication has been switched on.
     "etcdserver: user name is empty",
 ];
-/// Said of a log-in without telling by its code that another try is vain.
-const NO_PASSWORD: &str = "password was given for no password user";
+/// Said without telling by the code that another try is vain: of a log-in, and of a new password.
+const REFUSED_TEXTS: [&str; 2] = [
+    "password was given for no password user",
+    "bcrypt: password length exceeds",
+];
 /// Said before anything was proposed.
 const NOT_TAKEN: [&str; 2] = ["etcdserver: too many requests", "etcdserver: not capable"];
 
@@ -40,7 +43,7 @@ impl Verdict {
         if never_sent(status) || NOT_TAKEN.iter().any(|text| message.contains(text)) {
             return Verdict::NotTaken;
         }
-        if message.contains(NO_PASSWORD) {
+        if REFUSED_TEXTS.iter().any(|text| message.contains(text)) {
             return Verdict::Refused;
         }
         match status.code() {
@@ -100,6 +103,8 @@ mod tests {
         let without =
             Status::unknown("auth: authentication failed, password was given for no password user");
         assert_eq!(Verdict::of(&without), Verdict::Refused);
+        let long = Status::unknown("bcrypt: password length exceeds 72 bytes");
+        assert_eq!(Verdict::of(&long), Verdict::Refused);
     }
 
     #[test]

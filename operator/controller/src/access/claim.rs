@@ -2,15 +2,15 @@
 //! cluster. Of several that claim one name the oldest has it. A finalizer holds the resource until
 //! what it stands for has gone from the store, if it is to go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::core::DeserializeGuard;
-use kube::runtime::reflector::Store;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Resource, ResourceExt};
 use mainstay_client::access::Access;
 use mainstay_operator_api::MainstayCluster;
@@ -32,6 +32,9 @@ const FINALIZER: &str = "mainstay.dev/access";
 pub const WAIT: Duration = Duration::from_secs(5);
 /// Between two looks at what is as it should be: somebody may have changed it by other means.
 pub const LOOK: Duration = Duration::from_secs(30);
+/// So long it is believed that nothing has changed where the revision of the users has not: a cluster
+/// that was made anew of one survivor may have come to the same one by another way.
+const BELIEVED: Duration = Duration::from_secs(600);
 
 /// A resource that claims a name in a store.
 pub trait Claim:
@@ -64,8 +67,62 @@ pub struct Room<K: Claim> {
     pub context: Arc<Context>,
     /// All of them, as far as they are known.
     pub all: Store<DeserializeGuard<K>>,
-    /// At which revision of the store's users each was last seen to be as asked for.
-    pub seen: Mutex<HashMap<Object, u64>>,
+    /// When each was last seen to be as asked for.
+    pub seen: Mutex<HashMap<Object, Seen>>,
+    /// Those that the metrics have a row of.
+    pub shown: Mutex<HashSet<Object>>,
+}
+
+/// A look that found nothing to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// Of the session.
+    generation: u64,
+    /// Of the users in the store.
+    revision: u64,
+    at: Instant,
+}
+
+impl Seen {
+    pub fn now(session: &Session) -> Seen {
+        Seen {
+            generation: session.generation,
+            revision: session.users.revision,
+            at: Instant::now(),
+        }
+    }
+
+    /// Whether nobody has changed any user or role since.
+    fn holds(&self, session: &Session, now: Instant) -> bool {
+        self.is_of(session.generation, session.users.revision)
+            && now.saturating_duration_since(self.at) < BELIEVED
+    }
+
+    fn is_of(&self, generation: u64, revision: u64) -> bool {
+        (self.generation, self.revision) == (generation, revision)
+    }
+}
+
+impl<K: Claim> Room<K> {
+    /// Shows in the metrics whether one is as asked for; `None` if it is gone. Those that went without
+    /// a pass, because nothing held them, are dropped with it.
+    pub fn show(&self, named: &Object, ready: Option<bool>) {
+        let mut shown = self.shown.lock();
+        shown.insert(named.clone());
+        let metrics = &self.context.metrics;
+        metrics.declare(K::KIND, named, ready);
+        shown.retain(|row| {
+            let at = ObjectRef::new(&row.name).within(&row.namespace);
+            let stays = match row == named {
+                true => ready.is_some(),
+                false => self.all.get(&at).is_some(),
+            };
+            if !stays {
+                metrics.declare(K::KIND, row, None);
+            }
+            stays
+        });
+    }
 }
 
 /// What is to be told of a resource.
@@ -148,6 +205,17 @@ impl<K: Claim> Ward<'_, K> {
         })
     }
 
+    /// Whether a look found nothing to do, and no user or role has changed since.
+    pub fn is_seen(&self, session: &Session) -> bool {
+        let seen = self.room.seen.lock().get(self.named).copied();
+        seen.is_some_and(|seen| seen.holds(session, Instant::now()))
+    }
+
+    pub fn see(&self, session: &Session) {
+        let seen = Seen::now(session);
+        self.room.seen.lock().insert(self.named.clone(), seen);
+    }
+
     /// Tells in the log, in an event and in the status that somebody else's change was put right.
     pub async fn drifted(&self, status: &mut K::Status, what: &str) {
         K::count(status);
@@ -186,6 +254,7 @@ impl<K: Claim> Ward<'_, K> {
         let changed = known
             .iter()
             .all(|known| known.status != row.status || known.reason != row.reason);
+        self.room.show(self.named, Some(verdict.is_good()));
         self.object.stamp(&mut status, row);
         if self.object.status() == Some(&status) {
             return Ok(());
@@ -231,6 +300,7 @@ impl<K: Claim> Ward<'_, K> {
             }
         }
         self.finalizer(false).await?;
+        self.room.show(self.named, None);
         Ok(None)
     }
 
@@ -294,5 +364,16 @@ mod tests {
         let mut ageless = role("a", 1);
         ageless.metadata.creation_timestamp = None;
         assert!(is_older(&role("b", 1), &ageless));
+    }
+
+    #[test]
+    fn what_was_seen_is_of_one_session_and_one_revision_of_users() {
+        let seen = Seen {
+            generation: 1,
+            revision: 7,
+            at: Instant::now(),
+        };
+        assert!(seen.is_of(1, 7));
+        assert!(!seen.is_of(1, 8) && !seen.is_of(2, 7));
     }
 }

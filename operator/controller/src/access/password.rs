@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use mainstay_operator_api::MainstayUser;
 use mainstay_operator_api::access::PasswordSpec;
 use mainstay_operator_api::cluster::AuthSpec;
+use mainstay_operator_api::{MainstayCluster, MainstayUser};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 
@@ -16,6 +16,10 @@ use super::{Error, reason};
 
 /// 190 bits, in letters and digits that need no quotes anywhere.
 const LENGTH: usize = 32;
+/// Bytes of the longest password that members take: bcrypt sees no more.
+const BCRYPT: usize = 72;
+/// By the members' other way to keep passwords.
+const ARGON2: (&str, usize) = ("--password-hash=argon2id", 512);
 
 /// A password that is there.
 pub struct Password {
@@ -27,6 +31,7 @@ pub struct Password {
 /// The password, or what is missing.
 pub async fn look(
     ward: &Ward<'_, MainstayUser>,
+    cluster: &MainstayCluster,
     spec: &PasswordSpec,
 ) -> Result<Result<Password, Verdict>, Error> {
     let name = &spec.secret_name;
@@ -45,14 +50,41 @@ pub async fn look(
         }
         _ => {}
     }
-    Ok(found.as_ref().and_then(read).ok_or_else(|| {
+    let Some(password) = found.as_ref().and_then(read) else {
         let message = format!(
             "Secret {name} is missing or has no {}: create it with {}",
             AuthSpec::PASSWORD,
             AuthSpec::PASSWORD
         );
-        Verdict::new(reason::SECRET_MISSING, message)
-    }))
+        return Ok(Err(Verdict::new(reason::SECRET_MISSING, message)));
+    };
+    Ok(match too_long(name, &password.text, cluster) {
+        Some(verdict) => Err(verdict),
+        None => Ok(password),
+    })
+}
+
+/// Found before members are asked: a user that was deleted to be made anew could not be made.
+fn too_long(secret: &str, password: &str, cluster: &MainstayCluster) -> Option<Verdict> {
+    let (argument, more) = ARGON2;
+    let arguments = &cluster.spec.server.extra_args;
+    let is_argon2 = arguments.iter().any(|given| given == argument);
+    let most = if is_argon2 { more } else { BCRYPT };
+    let length = password.len();
+    if length <= most {
+        return None;
+    }
+    let mut message = format!(
+        "the password in Secret {secret} has {length} bytes, and members take {most} at most: put a \
+         shorter one there"
+    );
+    if !is_argon2 && length <= more {
+        let name = cluster.name_any();
+        message.push_str(&format!(
+            ", or set {argument} in spec.server.extraArgs of MainstayCluster {name}"
+        ));
+    }
+    Some(Verdict::new(reason::PASSWORD_TOO_LONG, message))
 }
 
 fn read(secret: &Secret) -> Option<Password> {
@@ -70,6 +102,8 @@ fn random() -> ByteString {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -90,5 +124,27 @@ mod tests {
         secret.data = Some(BTreeMap::from(data));
         let password = read(&secret).unwrap();
         assert_eq!((&*password.text, &*password.version), ("x", "u/7"));
+    }
+
+    #[test]
+    fn what_members_cut_or_refuse_is_no_password() {
+        let of = |arguments: &[&str]| {
+            let spec = json!({ "server": { "extraArgs": arguments } });
+            MainstayCluster::new("db", serde_json::from_value(spec).unwrap())
+        };
+        let (bcrypt, argon2) = (of(&[]), of(&["--password-hash=argon2id"]));
+        let long = |length: usize, cluster: &MainstayCluster| {
+            // Bytes count, and not characters.
+            let verdict = too_long("s", &"\u{e4}".repeat(length / 2), cluster)?;
+            assert_eq!(verdict.reason, reason::PASSWORD_TOO_LONG);
+            Some(verdict.message)
+        };
+        assert_eq!(long(72, &bcrypt), None);
+        let told = long(74, &bcrypt).unwrap();
+        assert!(told.contains("has 74 bytes, and members take 72"), "{told}");
+        assert!(told.contains("of MainstayCluster db"), "{told}");
+        assert!(!long(514, &bcrypt).unwrap().contains("argon2id"));
+        assert_eq!(long(512, &argon2), None);
+        assert!(long(514, &argon2).unwrap().contains("take 512 at most"));
     }
 }

@@ -14,6 +14,8 @@ pub const SECRET_MISSING: &str = "SecretMissing";
 pub const SECRET_FOREIGN: &str = "SecretForeign";
 /// The authority of the cluster cannot be used.
 pub const SECRET_INVALID: &str = "SecretInvalid";
+/// Members take no password of this length.
+pub const PASSWORD_TOO_LONG: &str = "PasswordTooLong";
 /// The operator does not issue the certificates of this cluster.
 pub const NO_AUTHORITY: &str = "NoAuthority";
 /// The cluster does not ask for users.
@@ -41,6 +43,7 @@ mod tests {
             SECRET_MISSING,
             SECRET_FOREIGN,
             SECRET_INVALID,
+            PASSWORD_TOO_LONG,
             NO_AUTHORITY,
             AUTH_DISABLED,
             REFUSED,

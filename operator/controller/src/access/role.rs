@@ -59,6 +59,8 @@ pub async fn pass(room: &Room<MainstayRole>, named: &Object) -> Result<Option<Du
     let api = room.context.api::<MainstayRole>(Some(&named.namespace));
     let found = api.get_opt(&named.name).await;
     let Some(role) = found.map_err(Error::api("the role cannot be read"))? else {
+        room.seen.lock().remove(named);
+        room.show(named, None);
         return Ok(None);
     };
     let ward = Ward {
@@ -89,8 +91,16 @@ pub async fn pass(room: &Room<MainstayRole>, named: &Object) -> Result<Option<Du
             return Ok(Some(WAIT));
         }
     };
-    match put_right(&session.client.access(), &role).await {
+    let is_seen = ward.was_good() && ward.is_seen(&session);
+    let outcome = match is_seen {
+        true => Ok(Vec::new()),
+        false => put_right(&session.client.access(), &role).await,
+    };
+    match outcome {
         Ok(steps) => {
+            if steps.is_empty() && !is_seen {
+                ward.see(&session);
+            }
             if !steps.is_empty() && ward.was_good() {
                 ward.drifted(&mut status, &told(&steps)).await;
             }

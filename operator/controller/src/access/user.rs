@@ -66,6 +66,7 @@ pub async fn pass(room: &Room<MainstayUser>, named: &Object) -> Result<Option<Du
     let found = api.get_opt(&named.name).await;
     let Some(user) = found.map_err(Error::api("the user cannot be read"))? else {
         room.seen.lock().remove(named);
+        room.show(named, None);
         return Ok(None);
     };
     let ward = Ward {
@@ -140,7 +141,7 @@ impl Pass<'_> {
         let user = self.ward.object;
         let password = match &user.spec.password {
             None => None,
-            Some(spec) => match password::look(&self.ward, spec).await? {
+            Some(spec) => match password::look(&self.ward, &session.cluster, spec).await? {
                 Ok(password) => Some(password),
                 Err(problem) => {
                     self.problems.push(problem);
@@ -148,7 +149,12 @@ impl Pass<'_> {
                 }
             },
         };
-        self.in_store(password.as_ref()).await?;
+        match self.in_store(session, password.as_ref()).await {
+            Err(Error::Store(error)) if error.refusal() == Some(Refusal::PasswordTooLong) => {
+                self.problems.push(Error::Store(error).verdict());
+            }
+            other => other?,
+        }
         match &user.spec.certificate {
             None => self.status.certificate_until = None,
             Some(spec) => match certificate::look(&self.ward, &session.cluster, spec).await? {
@@ -160,9 +166,12 @@ impl Pass<'_> {
     }
 
     /// Brings the user in the store to what is asked for.
-    async fn in_store(&mut self, password: Option<&Password>) -> Result<(), Error> {
+    async fn in_store(
+        &mut self,
+        session: &Session,
+        password: Option<&Password>,
+    ) -> Result<(), Error> {
         let user = self.ward.object;
-        let auth = self.access.status().await?;
         let login = match (&user.spec.password, password) {
             (None, _) => Login::Nothing,
             (Some(_), Some(_)) => Login::Password,
@@ -174,7 +183,11 @@ impl Pass<'_> {
         };
         // Another password in the Secret is nobody's change but the owner's.
         let unasked = self.ward.was_good() && self.status.password_version == version;
-        let found = self.find(auth, login, password).await?;
+        let auth = session.users;
+        if unasked && auth.enabled && self.ward.is_seen(session) {
+            return Ok(());
+        }
+        let found = self.find(session, login, password).await?;
         let roles: BTreeSet<String> = user.spec.roles.iter().cloned().collect();
         let mut steps = decide::user(login, &roles, found.as_ref());
         self.carry_out(&steps, password).await?;
@@ -192,8 +205,7 @@ impl Pass<'_> {
         }
         let changed: Vec<&UserStep> = steps.iter().filter(|step| self.is_done(step)).collect();
         if changed.is_empty() {
-            let seen = &self.ward.room.seen;
-            seen.lock().insert(self.ward.named.clone(), auth.revision);
+            self.ward.see(session);
         } else if unasked {
             let what = told(&changed);
             self.ward.drifted(&mut self.status, &what).await;
@@ -211,10 +223,11 @@ impl Pass<'_> {
 
     async fn find(
         &self,
-        auth: AuthStatus,
+        session: &Session,
         login: Login,
         password: Option<&Password>,
     ) -> Result<Option<UserFound>, Error> {
+        let auth = session.users;
         let name = self.ward.object.user_name();
         let Some(roles) = self.access.user(name).await? else {
             return Ok(None);
@@ -228,8 +241,7 @@ impl Pass<'_> {
             (_, Some(_)) if known == Some(WITHOUT) => Opened::ByOtherKind,
             (_, Some(now)) => {
                 let is_set = known == Some(now.version.as_str());
-                let seen = self.ward.room.seen.lock().get(self.ward.named).copied();
-                let unchanged = seen == Some(auth.revision);
+                let unchanged = self.ward.is_seen(session);
                 match is_set && (unchanged || !auth.enabled) {
                     true => Opened::AsAsked,
                     // A log-in is dear on purpose: only after something about users has changed.

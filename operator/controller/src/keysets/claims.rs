@@ -80,6 +80,15 @@ impl Claims {
         older.any(|claimant| claimant.taken.contains(text))
     }
 
+    /// Whether a younger set deletes it unless it knows whose it is.
+    pub fn is_swept(&self, key: &[u8]) -> bool {
+        let mut younger = self.0.iter().filter(|claimant| !claimant.is_older);
+        younger.any(|claimant| {
+            let whole = claimant.prefix.as_ref();
+            whole.is_some_and(|prefix| key.starts_with(prefix.as_bytes()))
+        })
+    }
+
     /// Whose this key is, with its prefix.
     pub fn of_key(&self, key: &[u8]) -> Claim<'_> {
         let text = std::str::from_utf8(key).ok();

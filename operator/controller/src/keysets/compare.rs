@@ -33,9 +33,12 @@ pub struct View<'a> {
     pub whole: bool,
     pub managed: &'a BTreeSet<String>,
     pub unlisted: Unlisted,
+    /// To be taken after the store was read: who has written what is there is known then.
     pub claims: &'a Claims,
     /// Keys that are left alone for now.
     pub resting: &'a BTreeSet<Bytes>,
+    /// Keys whose change the store has refused: not tried now.
+    pub refused: &'a BTreeSet<Bytes>,
     pub store: &'a Store,
 }
 
@@ -64,6 +67,8 @@ pub struct Difference {
     pub in_sync: usize,
     /// Keys that are not, and rest.
     pub resting: usize,
+    /// Keys that are not, and whose change was refused.
+    pub refused: BTreeSet<Bytes>,
 }
 
 /// What is to be done.
@@ -78,10 +83,7 @@ pub fn compare(view: &View<'_>) -> Difference {
                 });
                 view.leave(key, &mut difference);
             }
-            Claim::None | Claim::Younger => {
-                difference.managed.insert(key.clone());
-                view.put(key, value, &mut difference);
-            }
+            Claim::None | Claim::Younger => view.put(key, value, &mut difference),
         }
     }
     for key in view
@@ -121,31 +123,55 @@ impl View<'_> {
 
     fn put(&self, key: &str, value: &Bytes, difference: &mut Difference) {
         let held = self.store.get(key.as_bytes());
-        if held.is_some_and(|held| held.value == *value && !held.leased) {
+        // What another has written is written anew where a younger set may be about to delete it: its
+        // deletion was decided by what is no longer there then.
+        let is_adopted = !self.managed.contains(key)
+            && self
+                .claims
+                .is_swept(&[self.prefix.as_bytes(), key.as_bytes()].concat());
+        let in_sync = !is_adopted && held.is_some_and(|held| held.value == *value && !held.leased);
+        if !in_sync && self.refused.contains(key.as_bytes()) && !self.managed.contains(key) {
+            // It is not the set's before it can be written.
+            let key = Bytes::copy_from_slice(key.as_bytes());
+            difference.refused.insert(key);
+            return;
+        }
+        difference.managed.insert(key.to_owned());
+        if in_sync {
             difference.in_sync += 1;
-        } else if self.resting.contains(key.as_bytes()) {
-            difference.resting += 1;
-        } else {
-            difference.changes.push(Change {
+            return;
+        }
+        self.change(
+            Change {
                 key: Bytes::copy_from_slice(key.as_bytes()),
                 value: Some(value.clone()),
                 since: held.map_or(0, |held| held.mod_revision),
                 is_drift: self.managed.contains(key),
-            });
-        }
+            },
+            difference,
+        );
     }
 
     fn delete(&self, key: &[u8], held: &Held, is_drift: bool, difference: &mut Difference) {
-        if self.resting.contains(key) {
+        self.change(
+            Change {
+                key: Bytes::copy_from_slice(key),
+                value: None,
+                since: held.mod_revision,
+                is_drift,
+            },
+            difference,
+        );
+    }
+
+    fn change(&self, change: Change, difference: &mut Difference) {
+        if self.resting.contains(&change.key) {
             difference.resting += 1;
-            return;
+        } else if self.refused.contains(&change.key) {
+            difference.refused.insert(change.key);
+        } else {
+            difference.changes.push(change);
         }
-        difference.changes.push(Change {
-            key: Bytes::copy_from_slice(key),
-            value: None,
-            since: held.mod_revision,
-            is_drift,
-        });
     }
 
     /// Deletes what nobody has declared.

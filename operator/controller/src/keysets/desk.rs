@@ -1,24 +1,27 @@
 //! What is at hand for each set between its passes: what has happened since, what is kept in memory
 //! so that a drift is put right without asking the API server, and who refers to which object.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
 use futures::channel::mpsc::UnboundedSender;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
+use mainstay_client::Error as StoreError;
 use mainstay_operator_api::MainstayKeySet;
 use mainstay_operator_api::keyset::MainstayKeySetStatus;
 use parking_lot::Mutex;
 use tokio::sync::watch as state;
 
-use super::claims;
 use super::fights::Fights;
 use super::follow::Follower;
+use super::roster::Roster;
 use super::wanted::{Data, Kind, Source, Wanted};
+use super::{KIND, claims};
 use crate::context::Context;
 use crate::metrics::Object;
 use crate::sessions::Session;
@@ -60,9 +63,18 @@ pub struct Memory {
     pub wanted: Option<Arc<Wanted>>,
     /// Which state of the spec and of its sources `wanted` was made of.
     pub version: String,
+    /// Which of those the store has had since this process knows the set, but for what it refuses.
+    pub settled: Option<String>,
     pub session: Option<Session>,
+    /// When it was last asked whether the cluster asks for users.
+    pub asked: Option<Instant>,
     pub follower: Option<Follower>,
     pub fights: Fights,
+    /// Changes that the store refuses, and why; not tried again before all is read anew.
+    pub refused: BTreeMap<Bytes, StoreError>,
+    /// Whether they are to be tried now, and when they last were.
+    pub retry: bool,
+    pub tried: Option<Instant>,
     /// When everything was last read anew.
     pub looked: Option<Instant>,
     /// When to look again, whatever happens.
@@ -131,8 +143,8 @@ pub struct Desks {
     trigger: UnboundedSender<ObjectRef<Guarded>>,
     desks: Mutex<HashMap<Object, Arc<Desk>>>,
     known: Mutex<HashMap<Reference, Known>>,
-    /// The sets as they were last seen, for what they claim.
-    sets: Mutex<HashMap<Object, Arc<MainstayKeySet>>>,
+    /// What every set claims.
+    roster: Mutex<Roster>,
     /// Whether all sets that there are have been seen.
     synced: state::Sender<bool>,
 }
@@ -144,7 +156,7 @@ impl Desks {
             trigger,
             desks: Mutex::default(),
             known: Mutex::default(),
-            sets: Mutex::default(),
+            roster: Mutex::default(),
             synced: state::channel(false).0,
         }
     }
@@ -168,39 +180,48 @@ impl Desks {
     /// A set is there, as it is now; who has to look again.
     pub fn set_changed(&self, set: MainstayKeySet) -> Vec<ObjectRef<Guarded>> {
         let set = Arc::new(set);
-        let before = self.sets.lock().insert(named(&*set), set.clone());
-        let same = before.is_some_and(|before| {
-            let managed =
-                |set: &MainstayKeySet| set.status.as_ref().map(|status| status.managed.clone());
-            before.metadata.uid == set.metadata.uid
-                && before.metadata.generation == set.metadata.generation
-                && managed(&before) == managed(&set)
-        });
-        match same {
-            true => Vec::new(),
-            false => self.overlapping(&set),
+        let claims_anew = self.roster.lock().watched(named(&*set), set.clone());
+        match claims_anew {
+            true => self.overlapping(&set),
+            false => Vec::new(),
+        }
+    }
+
+    /// A pass works on a set with this status. Others know what it claims from now on, and look again
+    /// if that is news.
+    pub fn set_written(&self, set: &MainstayKeySet, status: &MainstayKeySetStatus) {
+        let claims_anew = self.roster.lock().written(named(set), set, status);
+        if !claims_anew {
+            return;
+        }
+        for touched in self.overlapping(set) {
+            // The other end is gone only when the process ends.
+            let _ = self.trigger.unbounded_send(touched);
         }
     }
 
     /// A set is gone, and with it all that is kept of it.
     pub fn set_gone(&self, set: &MainstayKeySet) -> Vec<ObjectRef<Guarded>> {
         let gone = named(set);
-        self.sets.lock().remove(&gone);
+        self.roster.lock().gone(&gone, set);
         self.desks.lock().remove(&gone);
         self.refer(&gone, &HashSet::new());
         self.context.metrics.forget_keyset(&gone);
+        self.context.metrics.declare(KIND, &gone, None);
         self.overlapping(set)
+    }
+
+    /// All sets are about to be listed.
+    pub fn sets_listing(&self) {
+        self.roster.lock().listing();
     }
 
     /// Keeps only these; who has to look again for it.
     pub fn sets_are(&self, there: &HashSet<Object>) -> Vec<ObjectRef<Guarded>> {
-        let gone: Vec<Arc<MainstayKeySet>> = {
-            let sets = self.sets.lock();
-            let gone = sets.iter().filter(|(named, _)| !there.contains(*named));
-            gone.map(|(_, set)| set.clone()).collect()
-        };
+        let missing = self.roster.lock().missing(there);
         self.synced.send_replace(true);
-        gone.iter().flat_map(|set| self.set_gone(set)).collect()
+        let gone = missing.iter().flat_map(|set| self.set_gone(set));
+        gone.collect()
     }
 
     /// Waits until what every set claims is known: before that a younger one might take what an
@@ -225,11 +246,8 @@ impl Desks {
 
     /// All sets of the namespace of this one.
     pub fn namespace(&self, set: &MainstayKeySet) -> Vec<Arc<MainstayKeySet>> {
-        let sets = self.sets.lock();
-        let same = sets
-            .values()
-            .filter(|other| other.namespace() == set.namespace());
-        same.cloned().collect()
+        let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
+        self.roster.lock().namespace(namespace)
     }
 
     /// What a set refers to from now on. To be told before it is read: what changes afterwards is
@@ -329,3 +347,6 @@ pub fn named(object: &impl ResourceExt) -> Object {
         name: object.name_any(),
     }
 }
+
+#[cfg(test)]
+mod tests;

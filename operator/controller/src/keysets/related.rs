@@ -27,6 +27,7 @@ pub fn sets(desks: Arc<Desks>, api: Api<Guarded>) -> impl Stream<Item = ObjectRe
         stream::iter(match event {
             Ok(Event::Init) => {
                 there.clear();
+                desks.sets_listing();
                 Woken::new()
             }
             Ok(Event::InitApply(set)) => {

@@ -117,15 +117,17 @@ async fn delete(
         unlisted: Unlisted::Keep,
         claims: &Claims::of(set, others.iter().map(|set| &**set)),
         resting: &BTreeSet::new(),
+        refused: &BTreeSet::new(),
         store: &read.store,
     });
     if !pass.context.leadership.holds() {
         return Ok(false);
     }
     let written = store::write(client, &difference.changes).await;
-    match written.failed {
-        Some(error) => Err(failed(&error)),
-        None => Ok(written.lost == 0),
+    match (written.failed, Verdict::of_refused(&written.refused, set)) {
+        (Some(error), _) => Err(failed(&error)),
+        (None, Some(refused)) => Err(refused),
+        (None, None) => Ok(written.lost == 0),
     }
 }
 

@@ -1,10 +1,11 @@
 //! The store's side of a set: its keys read, and changes carried out by compare-and-swap.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use mainstay_client::kv::{Compare, Op, Outcome, Txn};
 use mainstay_client::{Client, Error, KeyValue};
+use mainstay_operator_api::keyset::KEYS_MAX;
 
 use super::compare::{Change, Held, Store};
 
@@ -12,6 +13,9 @@ use super::compare::{Change, Held, Store};
 const STEPS: usize = 100;
 /// Bytes of values in one transaction; a member takes 1.5 MiB.
 const BYTES: usize = 512 * 1024;
+/// So many changes may be refused before no more is tried; as many keys as a set may declare, which
+/// come before those that it deletes.
+const REFUSED: usize = KEYS_MAX;
 
 /// What was there, and the revision from which on nothing of it is known.
 #[derive(Debug)]
@@ -76,44 +80,51 @@ pub struct Written {
     pub done: BTreeSet<Bytes>,
     /// Keys that were changed by another since they were looked at.
     pub lost: usize,
-    /// What the store said, if it did not take a change. What follows was not tried.
+    /// Changes that the store does not take, and what it said.
+    pub refused: BTreeMap<Bytes, Error>,
+    /// Why no more was tried: the store does not answer.
     pub failed: Option<Error>,
 }
 
-/// Carries out changes, many in one transaction. Where one of many does not hold any more, each is
-/// tried by itself.
+/// Carries out changes, many in one transaction.
 pub async fn write(client: &Client, changes: &[Change]) -> Written {
+    write_by(changes, |batch| attempt(client, batch)).await
+}
+
+/// A transaction of which one change does not hold any more, or is refused, is tried in halves, so
+/// that the others are carried out.
+async fn write_by<'a, F>(changes: &'a [Change], attempt: impl Fn(&'a [Change]) -> F) -> Written
+where
+    F: Future<Output = Result<bool, Error>>,
+{
     let mut written = Written::default();
-    for batch in batches(changes) {
-        let outcome = attempt(client, batch).await;
-        let single = matches!(outcome, Ok(false)) && batch.len() > 1;
-        if !single {
-            take(&mut written, batch, outcome);
-        } else {
-            for change in batch {
-                let change = std::slice::from_ref(change);
-                let outcome = attempt(client, change).await;
-                take(&mut written, change, outcome);
-                if written.failed.is_some() {
+    let mut left = batches(changes);
+    left.reverse();
+    while let Some(batch) = left.pop() {
+        let outcome = attempt(batch).await;
+        match (outcome, batch) {
+            (Ok(true), _) => {
+                let keys = batch.iter().map(|change| change.key.clone());
+                written.done.extend(keys);
+            }
+            (Ok(false), [_]) => written.lost += 1,
+            (Err(error @ Error::Refused { .. }), [change]) => {
+                written.refused.insert(change.key.clone(), error);
+                if written.refused.len() >= REFUSED {
                     break;
                 }
             }
-        }
-        if written.failed.is_some() {
-            break;
+            (Ok(false) | Err(Error::Refused { .. }), _) => {
+                let (first, rest) = batch.split_at(batch.len() / 2);
+                left.extend([rest, first]);
+            }
+            (Err(error), _) => {
+                written.failed = Some(error);
+                break;
+            }
         }
     }
     written
-}
-
-fn take(written: &mut Written, batch: &[Change], outcome: Result<bool, Error>) {
-    match outcome {
-        Ok(true) => written
-            .done
-            .extend(batch.iter().map(|change| change.key.clone())),
-        Ok(false) => written.lost += batch.len(),
-        Err(error) => written.failed = Some(error),
-    }
 }
 
 async fn attempt(client: &Client, batch: &[Change]) -> Result<bool, Error> {
@@ -165,5 +176,73 @@ mod tests {
             sizes(&[change(10), change(BYTES), change(10), change(10)]),
             [1, 1, 2]
         );
+    }
+
+    fn named(key: &str) -> Change {
+        Change {
+            key: Bytes::copy_from_slice(key.as_bytes()),
+            value: Some(Bytes::from_static(b"v")),
+            since: 0,
+            is_drift: false,
+        }
+    }
+
+    /// Writes to a store in which changes of these keys do not hold, and of those are refused.
+    async fn written(changes: &[Change], lost: &[&str], refused: &[&str]) -> (Written, usize) {
+        let asked = std::cell::Cell::new(0);
+        let of = |batch: &[Change], keys: &[&str]| {
+            let mut batch = batch.iter();
+            batch.any(|change| keys.iter().any(|key| change.key == key.as_bytes()))
+        };
+        let written = write_by(changes, |batch| {
+            asked.set(asked.get() + 1);
+            let answer = match of(batch, refused) {
+                true => Err(Error::Refused {
+                    call: "Txn",
+                    code: mainstay_client::Code::PermissionDenied,
+                    message: "etcdserver: permission denied".to_owned(),
+                }),
+                false => Ok(!of(batch, lost)),
+            };
+            std::future::ready(answer)
+        });
+        (written.await, asked.get())
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_holds_up_nothing_else() {
+        let names: Vec<String> = (0..250).map(|at| format!("{at:03}")).collect();
+        let changes: Vec<Change> = names.iter().map(|name| named(name)).collect();
+        let (written, asked) = written(&changes, &["042"], &["007", "249"]).await;
+        let refused: Vec<&Bytes> = written.refused.keys().collect();
+        assert_eq!(refused, ["007", "249"]);
+        assert_eq!((written.lost, written.done.len()), (1, 247));
+        assert!(written.failed.is_none() && !written.done.contains(&b"042"[..]));
+        assert!(asked < 60, "{asked} transactions");
+    }
+
+    #[tokio::test]
+    async fn nothing_more_is_tried_after_as_many_refusals_as_there_may_be_keys() {
+        let names: Vec<String> = (0..KEYS_MAX * 2).map(|at| format!("{at:04}")).collect();
+        let changes: Vec<Change> = names.iter().map(|name| named(name)).collect();
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (written, _) = written(&changes, &[], &all).await;
+        assert_eq!((written.refused.len(), written.done.len()), (KEYS_MAX, 0));
+    }
+
+    #[tokio::test]
+    async fn a_store_that_does_not_answer_is_asked_once() {
+        let changes = [named("a"), named("b")];
+        let asked = std::cell::Cell::new(0);
+        let written = write_by(&changes, |_| {
+            asked.set(asked.get() + 1);
+            std::future::ready(Err(Error::OutcomeUnknown {
+                call: "Txn",
+                reason: "cut off".to_owned(),
+            }))
+        });
+        let written = written.await;
+        assert!(written.failed.is_some() && written.refused.is_empty());
+        assert_eq!(asked.get(), 1);
     }
 }

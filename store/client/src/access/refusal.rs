@@ -5,7 +5,7 @@ use crate::error::Error;
 
 /// Writes the enum and its texts from one table.
 macro_rules! refusals {
-    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal,)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $($text:literal)|+,)+) => {
         /// Why a change or a question about users and roles was refused: [`Error::refusal`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -14,7 +14,7 @@ macro_rules! refusals {
         }
 
         impl Refusal {
-            const ALL: &[(Refusal, &str)] = &[$((Refusal::$name, $text)),+];
+            const ALL: &[(Refusal, &str)] = &[$($((Refusal::$name, $text)),+),+];
         }
     };
 }
@@ -36,6 +36,8 @@ refusals! {
     NameEmpty = "name is empty",
     /// No user of this name has this password.
     WrongPassword = "authentication failed",
+    /// Members take no password of this length: bcrypt, etcd's way to keep them, ends at 72 bytes.
+    PasswordTooLong = "bcrypt: password length exceeds" | "mainstay: password is longer than",
     /// The caller may not do this.
     PermissionDenied = "permission denied",
     /// It needs authentication, which is off.

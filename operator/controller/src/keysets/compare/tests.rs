@@ -64,6 +64,7 @@ impl Case {
             unlisted: self.unlisted,
             claims: &Claims::default(),
             resting: &self.resting,
+            refused: &BTreeSet::new(),
             store: &self.store,
         })
     }
@@ -234,6 +235,7 @@ impl World {
             unlisted,
             claims: &claims,
             resting: &BTreeSet::new(),
+            refused: &BTreeSet::new(),
             store: &self.store,
         });
         self.sets[at].managed = difference.managed.clone();

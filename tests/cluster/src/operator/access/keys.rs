@@ -52,6 +52,10 @@ pub fn tell(tally: &mut Tally, guarded: &Cluster, times: &mut Times) {
     });
     tally.case("two sets that declare one key", || conflict(&cluster));
     tally.case(
+        "a set that has its whole prefix leaves an older one's keys alone",
+        || neighbours(&cluster),
+    );
+    tally.case(
         "what a set lacks is told, and mended once it is there",
         || references(&cluster),
     );
@@ -193,6 +197,7 @@ fn scoped(cluster: &Cluster) -> Result<()> {
     nobody.apply(&json!({"prefix": "tenant/a/", "keys": [{"key": "y", "value": "1"}]}))?;
     nobody.until_told("UserRequired", "spec.user")?;
     nobody.delete()?;
+    partly(cluster, &root, &role)?;
     role.apply(&permissions(&["tenant/a/", "tenant/b/"]))?;
     beyond.until_good()?;
     root.expect("tenant/b/x", "declared")?;
@@ -210,6 +215,38 @@ fn scoped(cluster: &Cluster) -> Result<()> {
         .run(&["get", "events", "--field-selector=reason=KeysLeft"])?;
     ensure!(events.contains("1 keys stay"), "{events}");
     role.delete()
+}
+
+/// Of three keys one may be written: it is kept, and the others are named until they may be.
+fn partly(cluster: &Cluster, root: &Etcdctl, role: &Declared<'_>) -> Result<()> {
+    let keys = ["w", "x", "y"].map(|key| json!({"key": key, "value": "declared"}));
+    let spec = json!({"prefix": "tenant/c/", "user": "tenant", "keys": keys});
+    let permissions = |more: Value| {
+        json!({"permissions": [{"access": "ReadWrite", "prefix": "tenant/a/"}, more,
+            {"access": "Read", "prefix": "tenant/c/"}]})
+    };
+    role.apply(&permissions(
+        json!({"access": "ReadWrite", "key": "tenant/c/x"}),
+    ))?;
+    role.until_good()?;
+    let partly = set(cluster, "partly");
+    partly.apply(&spec)?;
+    partly.until_told("PermissionDenied", "w; y: ")?;
+    root.expect("tenant/c/x", "declared")?;
+    root.put("tenant/c/x", "by another")?;
+    until_key(root, "tenant/c/x", Some("declared"))?;
+    // What is refused is managed only while it is tried.
+    partly.until("the drift is counted, and the key is the set's", |seen| {
+        let status = &seen["status"];
+        status["drifts"] == 1 && status["inSync"] == 1 && status["managed"] == json!(["x"])
+    })?;
+    role.apply(&permissions(
+        json!({"access": "ReadWrite", "prefix": "tenant/c/"}),
+    ))?;
+    partly.until_good()?;
+    root.expect("tenant/c/y", "declared")?;
+    ensure!(partly.drifts()? == 1, "what was refused is no drift");
+    partly.delete()
 }
 
 fn web() -> Value {
@@ -353,6 +390,41 @@ fn conflict(cluster: &Cluster) -> Result<()> {
     etcdctl.expect("shared/a", "of the second")?;
     second.delete()?;
     until_key(&etcdctl, "shared/a", None)
+}
+
+/// The older one's keys come of entries, so that nobody knows them before they are written.
+fn neighbours(cluster: &Cluster) -> Result<()> {
+    let etcdctl = Etcdctl::open(cluster)?;
+    let entries = |count: usize| {
+        let entries = (0..count).map(|at| (format!("entry-{at}"), json!("1")));
+        let data = Value::Object(entries.collect());
+        let map = object("ConfigMap", "near", "data", data);
+        cluster.kubectl.apply(&[map])
+    };
+    entries(1)?;
+    let (elder, younger) = (set(cluster, "elder"), set(cluster, "younger"));
+    elder.apply(&json!({"prefix": "near/", "entries": [{"configMap": "near"}]}))?;
+    elder.until_good()?;
+    let own = json!([{"key": "own", "value": "1"}]);
+    younger.apply(&json!({"prefix": "near/", "unlisted": "Delete", "keys": own}))?;
+    younger.until_good()?;
+    for count in 2..=12 {
+        entries(count)?;
+        let last = format!("near/entry-{}", count - 1);
+        until_key(&etcdctl, &last, Some("1"))?;
+    }
+    elder.until_good()?;
+    younger.until_good()?;
+    let drifts = (elder.drifts()?, younger.drifts()?);
+    ensure!(
+        drifts == (0, 0),
+        "keys were deleted and put back: {drifts:?}"
+    );
+    younger.delete()?;
+    etcdctl.expect("near/entry-0", "1")?;
+    elder.delete()?;
+    let words = ["delete", "configmap", "near"];
+    cluster.kubectl.run(&words).map(drop)
 }
 
 /// Cluster, ConfigMap, entry and template; each is told, and the set goes on once it is mended.

@@ -138,6 +138,11 @@ fn refused(cluster: &Cluster) -> Result<()> {
             "a password, a certificate or both",
         ),
         (
+            user(cluster, "bad"),
+            json!({"password": password, "certificate": password}),
+            "need a Secret each",
+        ),
+        (
             role(cluster, "bad"),
             json!({"permissions": [{"access": "Read", "key": "a", "prefix": "a"}]}),
             "exactly one of key, prefix",
@@ -341,7 +346,16 @@ fn password(cluster: &Cluster, times: &mut Times) -> Result<()> {
         since(&before) == since(&after) && after["status"]["drifts"] == before["status"]["drifts"],
         "it was to stay ready: {after:#}"
     );
-    Ok(())
+    // One that members do not take leaves the user the one that it has.
+    let long = secret("paper-password", &"x".repeat(73));
+    cluster.kubectl.apply(&[long])?;
+    paper.until_told("PasswordTooLong", "73 bytes")?;
+    shop.run(&[&now, "get", "orders/1"])?;
+    cluster
+        .kubectl
+        .apply(&[secret("paper-password", "quite another one")])?;
+    paper.until_good()?;
+    shop.run(&[&now, "get", "orders/1"]).map(drop)
 }
 
 fn authority(cluster: &Cluster, times: &mut Times) -> Result<()> {
