@@ -4,21 +4,7 @@
 //! everything. Nobody is asked who they are before [`Access::enable`].
 //!
 //! ```no_run
-//! use mainstay_client::{Client, Error, access::{Permission, Refusal}};
-//!
-//! # #[tokio::main] async fn main() -> Result<(), Error> {
-//! let root = Client::builder().endpoint("127.0.0.1:2379").user("root", "secret").build()?;
-//! let access = root.access();
-//! match access.add_role("orders").await {
-//!     // Somebody has made it already, or this program has before it was broken off.
-//!     Err(error) if error.refusal() == Some(Refusal::RoleExists) => {}
-//!     other => other?,
-//! }
-//! access.grant_permission("orders", Permission::read_write().prefix("orders/")).await?;
-//! access.add_user("shop", "its password").await?;
-//! access.grant_role("shop", "orders").await?;
-//! # Ok(())
-//! # }
+#![doc = include_str!("../examples/access.rs")]
 //! ```
 //!
 //! Reads go from member to member until one answers. Changes are sent once, as every write of

@@ -26,20 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Clones share their connections. Nothing is dialled before the first call.
 ///
 /// ```no_run
-/// use mainstay_client::{Client, Error, TlsFiles};
-///
-/// # #[tokio::main] async fn main() -> Result<(), Error> {
-/// let client = Client::builder()
-///     .endpoints(["https://db-0:2379", "https://db-1:2379", "https://db-2:2379"])
-///     .tls(TlsFiles { trusted_ca: Some("ca.crt".into()), ..TlsFiles::default() })
-///     .user("shop", "its password")
-///     .namespace("shop/")
-///     .build()?;
-/// client.put("greeting", "hello").await?;
-/// let found = client.get("greeting").await?;
-/// assert_eq!(found.first().map(|kv| &kv.value[..]), Some(&b"hello"[..]));
-/// # Ok(())
-/// # }
+#[doc = include_str!("../examples/client.rs")]
 /// ```
 #[derive(Clone)]
 pub struct Client {

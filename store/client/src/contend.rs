@@ -6,24 +6,7 @@
 //! with each other.
 //!
 //! ```no_run
-//! use mainstay_client::{Client, Error, kv::Op};
-//! use std::time::Duration;
-//!
-//! # #[tokio::main] async fn main() -> Result<(), Error> {
-//! # let client = Client::builder().endpoint("127.0.0.1:2379").build()?;
-//! let lease = client.lease(Duration::from_secs(10)).await?;
-//! let lock = client.lock("migration", &lease).await?;
-//! // Fails if the lock was lost meanwhile, whatever this process believes.
-//! let done = client.txn().when(lock.fence()).then(Op::put("schema", "2")).await?;
-//! assert!(done.succeeded);
-//! lock.unlock().await?;
-//!
-//! let election = client.election("scheduler");
-//! let reign = election.campaign("this one", &lease).await?;
-//! println!("{:?} leads", election.leader().await?);
-//! reign.resign().await?;
-//! # Ok(())
-//! # }
+#![doc = include_str!("../examples/contend.rs")]
 //! ```
 
 mod election;

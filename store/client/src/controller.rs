@@ -7,36 +7,7 @@
 //! at the object and makes it so.
 //!
 //! ```no_run
-//! use mainstay_client::{Client, Error};
-//! use std::{sync::Arc, time::Duration};
-//! use mainstay_client::controller::{Action, Controller, Limits, Post};
-//! use mainstay_client::resource::{Json, Object, Resource};
-//!
-//! #[derive(Clone, serde::Serialize, serde::Deserialize)]
-//! struct Workers { count: u32 }
-//! impl Resource for Workers {
-//!     const KIND: &'static str = "fleet/workers";
-//!     type Status = ();
-//!     type Format = Json;
-//! }
-//!
-//! # #[tokio::main] async fn main() -> Result<(), Error> {
-//! # let client = Client::builder().endpoint("127.0.0.1:2379").build()?;
-//! let fleet = client.resources::<Workers>();
-//! let post = Post::new(&client, "fleet/post", "replica-1", Duration::from_secs(5));
-//! let reconcile = |workers: Arc<Object<Workers>>, _: Arc<()>| async move {
-//!     println!("{} wants {}", workers.name, workers.spec.count);
-//!     Ok::<_, Error>(Action::RequeueAfter(Duration::from_secs(60)))
-//! };
-//! Controller::new(fleet)
-//!     // Of many replicas one reconciles, and another follows within five seconds of its death.
-//!     .leading(post)
-//!     .limits(Limits { first_back_off: Duration::from_millis(50), ..Limits::default() })
-//!     .until(async { drop(tokio::signal::ctrl_c().await) })
-//!     .run(reconcile, |_, error, _| { eprintln!("{error}"); Action::BackOff }, Arc::new(()))
-//!     .await?;
-//! # Ok(())
-//! # }
+#![doc = include_str!("../examples/replicas.rs")]
 //! ```
 
 mod leading;
@@ -44,6 +15,7 @@ mod metrics;
 mod objects;
 mod queue;
 mod runner;
+mod signals;
 mod source;
 
 use std::future::Future;
@@ -172,6 +144,12 @@ impl<R: Resource> Controller<R> {
     pub fn until(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Controller<R> {
         self.stop = Box::pin(stop);
         self
+    }
+
+    /// The same at SIGTERM or ctrl-c, for a program that is nothing but a controller. Once it runs,
+    /// neither signal ends the process by itself any longer.
+    pub fn until_signal(self) -> Controller<R> {
+        self.until(signals::told())
     }
 
     /// Reconciles only while this replica holds the post: of many that run, one does.

@@ -5,19 +5,7 @@
 //! called lost, whatever the cluster thinks of it.
 //!
 //! ```no_run
-//! use mainstay_client::{Client, Error};
-//! use std::time::Duration;
-//!
-//! # #[tokio::main] async fn main() -> Result<(), Error> {
-//! # let client = Client::builder().endpoint("127.0.0.1:2379").build()?;
-//! let lease = client.lease(Duration::from_secs(10)).await?;
-//! client.put("workers/7", "ready").lease(lease.id()).await?;
-//! tokio::select! {
-//!     why = lease.lost() => eprintln!("no longer counted as a worker: {why}"),
-//!     _ = tokio::signal::ctrl_c() => lease.revoke().await?,
-//! }
-//! # Ok(())
-//! # }
+#![doc = include_str!("../examples/lease.rs")]
 //! ```
 
 use std::time::Duration;

@@ -1,32 +1,22 @@
 //! A client for Mainstay and etcd, and controllers that watch their keys.
 //!
-//! A controller in ten lines: people write how many workers they want under `fleet/workers/`, and this
-//! sees to it whenever somebody does.
+//! A controller, of which ten lines are its own work and the rest says what it works on:
 //!
 //! ```no_run
-//! use std::sync::Arc;
-//! use mainstay_client::{Client, Error, controller::{Action, Controller}, resource::{Json, Object, Resource}};
-//!
-//! #[derive(Clone, serde::Serialize, serde::Deserialize)]
-//! struct Workers { count: u32 }
-//! impl Resource for Workers {
-//!     const KIND: &'static str = "fleet/workers";
-//!     type Status = ();
-//!     type Format = Json;
-//! }
-//!
-//! # #[tokio::main] async fn main() -> Result<(), Error> {
-//! let client = Client::builder().endpoint("127.0.0.1:2379").build()?;
-//! let reconcile = |workers: Arc<Object<Workers>>, _: Arc<()>| async move {
-//!     println!("{} wants {}", workers.name, workers.spec.count);
-//!     Ok::<_, Error>(Action::AwaitChange)
-//! };
-//! let again = |_: Arc<Object<Workers>>, _: &Error, _: Arc<()>| Action::BackOff;
-//! Controller::new(client.resources::<Workers>()).run(reconcile, again, Arc::new(())).await
-//! # }
+#![doc = include_str!("../examples/controller.rs")]
 //! ```
 //!
-//! Below it, each usable by itself:
+//! This and every other program on these pages is a file of `examples/` as it stands, and runs
+//! against the cluster that the environment names ([`Client::from_env`]):
+//!
+//! ```sh
+//! MAINSTAY_ENDPOINTS=db-0:2379,db-1:2379,db-2:2379 cargo run -p mainstay-client --example watch
+//! ```
+//!
+//! Beside this crate they use `tokio` with `macros` and `rt-multi-thread`, and `serde` with `derive`
+//! for typed objects.
+//!
+//! Below the controller, each usable by itself:
 //!
 //! - [`Client`]: keys, transactions, leases, over endpoints of which some may be down. Every call has
 //!   a deadline. A write whose answer is missing is [`Error::OutcomeUnknown`] and is not sent again.
@@ -45,6 +35,7 @@ mod client;
 pub mod contend;
 pub mod controller;
 mod endpoint;
+mod environment;
 mod error;
 mod keys;
 pub mod kv;

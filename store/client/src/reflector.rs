@@ -2,26 +2,7 @@
 //! list ended, and another list when the watch can no longer go on.
 //!
 //! ```no_run
-//! use mainstay_client::{Client, Error, reflector::Change};
-//!
-//! # #[tokio::main] async fn main() -> Result<(), Error> {
-//! # let client = Client::builder().endpoint("127.0.0.1:2379").build()?;
-//! let mut reflector = client.reflect("prices/");
-//! let prices = reflector.cache();
-//! tokio::spawn(async move {
-//!     loop {
-//!         match reflector.next().await {
-//!             Ok(Change::Put { now, .. }) => println!("{:?} costs {:?}", now.key, now.value),
-//!             Ok(Change::Deleted { before }) => println!("{:?} is sold out", before.key),
-//!             Ok(Change::Synced { revision }) => println!("complete as of {revision}"),
-//!             Err(error) => return error,
-//!         }
-//!     }
-//! });
-//! prices.synced().await;
-//! println!("{} prices, without asking anybody", prices.len());
-//! # Ok(())
-//! # }
+#![doc = include_str!("../examples/reflector.rs")]
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};

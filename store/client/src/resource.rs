@@ -14,31 +14,7 @@
 //! *being deleted*, and is gone when the last finalizer is.
 //!
 //! ```no_run
-//! use mainstay_client::{Client, Error};
-//! use mainstay_client::resource::{Resource, Yaml};
-//! use serde::{Deserialize, Serialize};
-//!
-//! #[derive(Clone, Serialize, Deserialize)]
-//! struct Workers { count: u32 }
-//! #[derive(Clone, PartialEq, Serialize, Deserialize)]
-//! struct Running { count: u32 }
-//!
-//! impl Resource for Workers {
-//!     const KIND: &'static str = "fleet/workers";
-//!     type Status = Running;
-//!     type Format = Yaml;
-//! }
-//!
-//! # #[tokio::main] async fn main() -> Result<(), Error> {
-//! # let client = Client::builder().endpoint("127.0.0.1:2379").build()?;
-//! let workers = client.resources::<Workers>();
-//! workers.put("blue", &Workers { count: 3 }).await?;
-//! let blue = workers.get("blue").await?.expect("it was put a moment ago");
-//! // Nothing is lost if another has told since: that is a conflict.
-//! workers.tell(&blue, Running { count: 2 }).await?;
-//! workers.delete("blue").await?;
-//! # Ok(())
-//! # }
+#![doc = include_str!("../examples/resource.rs")]
 //! ```
 
 mod api;

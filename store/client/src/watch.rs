@@ -6,24 +6,7 @@
 //! watch of keys that seldom change survives a compaction.
 //!
 //! ```no_run
-//! use mainstay_client::{Client, Error, watch::Seen};
-//!
-//! # #[tokio::main] async fn main() -> Result<(), Error> {
-//! # let client = Client::builder().endpoint("127.0.0.1:2379").build()?;
-//! let found = client.get("orders/").prefix().await?;
-//! let watch = client.watch("orders/").prefix().from_revision(found.revision + 1);
-//! let mut watch = watch.with_previous().await?;
-//! while let Some(seen) = watch.next().await {
-//!     match seen {
-//!         Ok(Seen::Events { events, .. }) => println!("{} changes", events.len()),
-//!         Ok(Seen::Progress { revision }) => println!("quiet up to {revision}"),
-//!         // Read anew, and watch from there.
-//!         Err(Error::Compacted { revision }) => println!("gone before {revision}"),
-//!         Err(error) => return Err(error),
-//!     }
-//! }
-//! # Ok(())
-//! # }
+#![doc = include_str!("../examples/watch.rs")]
 //! ```
 
 mod open;

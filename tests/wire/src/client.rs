@@ -3,6 +3,7 @@
 
 pub mod contending;
 pub mod controlling;
+pub mod examples;
 pub mod fleet;
 pub mod keys;
 pub mod leases;
@@ -128,5 +129,11 @@ pub async fn run(options: &Options) -> Result<bool> {
     case!("controller", controlling::life, plain);
     case!("controller of two replicas", controlling::replicas, plain);
     case!("fleet", fleet::heals, plain);
+    case!("examples", examples::all, plain);
+    case!(
+        "examples over TLS, as users",
+        examples::users,
+        |plan: Plan| plan.tls(true)
+    );
     Ok(tally.close())
 }

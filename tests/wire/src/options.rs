@@ -12,6 +12,8 @@ pub struct Options {
     pub peers: PathBuf,
     /// Folder with the programs of `clients`.
     pub clients: PathBuf,
+    /// Folder with the built examples of `store/client`.
+    pub examples: PathBuf,
     /// Leave out users and rights.
     pub plain: bool,
     pub seeds: u64,
@@ -38,6 +40,7 @@ commands: diff, script, etcdctl, http, json, lock, member, observe, go-client, r
   --self            compare etcd with itself
   --peers DIR       folder of the peers (default: MAINSTAY_PEERS, then the cache)
   --clients DIR     clients: folder of their programs (default: MAINSTAY_CLIENTS, then the cache)
+  --examples DIR    client: folder of its built examples (default: `examples` beside this program)
   --plain           clients: no users
   --seeds N         diff, json: how many seeds (20)
   --start-seed S    diff, json: the first of them (1)
@@ -67,6 +70,7 @@ impl Options {
                 .map_or(cache.join("peers/current"), PathBuf::from),
             clients: std::env::var_os("MAINSTAY_CLIENTS")
                 .map_or(cache.join("clients/current"), PathBuf::from),
+            examples: std::env::current_exe()?.with_file_name("examples"),
             plain: false,
             seeds: 20,
             start_seed: 1,
@@ -86,6 +90,7 @@ impl Options {
                 "--self" => own = true,
                 "--peers" => options.peers = value()?.into(),
                 "--clients" => options.clients = value()?.into(),
+                "--examples" => options.examples = value()?.into(),
                 "--plain" => options.plain = true,
                 "--seeds" => options.seeds = value()?.parse()?,
                 "--start-seed" => options.start_seed = value()?.parse()?,

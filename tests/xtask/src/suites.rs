@@ -56,6 +56,7 @@ pub const SUITES: &[Suite] = &[
     Suite {
         steps: &[
             cargo(&["build", "--locked", "--workspace", "--bins"]),
+            // Builds the examples too, which the suite `client` runs.
             cargo(&["test", "--locked", "--workspace", "--no-run"]),
             xtask(&["server", "--planted"]),
         ],
