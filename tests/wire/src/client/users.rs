@@ -121,6 +121,11 @@ pub async fn access(site: &mut Site<'_>) -> Result<()> {
     ensure!(after.revision > before.revision, "{before:?} {after:?}");
     refused("no root", access.enable().await, Refusal::RootUserMissing)?;
     access.add_user("root", "secret").await?;
+    let long = "p".repeat(73);
+    let added = access.add_user("long", &long).await;
+    refused("a long password", added, Refusal::PasswordTooLong)?;
+    let changed = access.change_password("root", &long).await;
+    refused("a long password", changed, Refusal::PasswordTooLong)?;
     refused("no role", access.enable().await, Refusal::RootRoleMissing)?;
     access.add_role("root").await?;
     access.grant_role("root", "root").await?;
