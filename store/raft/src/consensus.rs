@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use mainstay_apply::View;
-use mainstay_lease::Leases;
 use mainstay_wal::Wal;
 use openraft::{Config, SnapshotPolicy};
 use tokio::task::AbortHandle;
@@ -17,6 +16,7 @@ use crate::handler::Handler;
 use crate::identity::Identity;
 use crate::keeper;
 use crate::leadership::{Leadership, follow};
+use crate::lease::answers::Answers;
 use crate::lease::{self, LeaseCalls};
 use crate::log::Log;
 use crate::machine::Machine;
@@ -53,7 +53,7 @@ pub(crate) struct Consensus {
     transfer: Arc<Transfer>,
     hasher: Arc<Hasher>,
     wal: Wal,
-    leases: Leases,
+    answers: Arc<Answers>,
     removal: Removal,
     term: Arc<AtomicU64>,
 }
@@ -123,7 +123,12 @@ impl Consensus {
             read_index: Arc::new(read_index),
             hasher: Arc::new(Hasher::new(view.clone())),
             wal: parts.wal,
-            leases: parts.leases,
+            answers: Arc::new(Answers {
+                raft: raft.clone(),
+                leadership: leadership.clone(),
+                leases: parts.leases,
+                view: view.clone(),
+            }),
             removal: parts.removal,
             term: parts.term,
             raft,
@@ -145,7 +150,7 @@ impl Consensus {
             leadership: self.leadership.clone(),
             read_index: self.read_index.clone(),
             proposer: self.proposer.clone(),
-            leases: self.leases.clone(),
+            leases: self.answers.clone(),
             view: self.view.clone(),
             formation,
             hasher: self.hasher.clone(),
@@ -157,7 +162,7 @@ impl Consensus {
     /// Everything that goes on by itself for as long as the member lives.
     pub fn spawn(&self, settings: &Settings) -> Vec<AbortHandle> {
         let (leadership, proposer) = (self.leadership.clone(), self.proposer.clone());
-        let leases = self.leases.clone();
+        let leases = self.answers.leases.clone();
         let follow = follow(leadership.clone(), leases.clone(), self.term.clone());
         let expire = lease::expire(leadership, leases, proposer.clone());
         let keep = keeper::keep(
@@ -196,11 +201,9 @@ impl Consensus {
             cluster: settings.identity.cluster,
             term: self.term,
             lease_calls: LeaseCalls {
-                leadership: self.leadership.clone(),
+                here: self.answers,
                 members: self.members.clone(),
                 peers: self.peers.clone(),
-                leases: self.leases,
-                view: self.view.clone(),
             },
             corruption: Corruption {
                 members: self.members,

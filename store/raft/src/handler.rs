@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mainstay_apply::View;
-use mainstay_lease::Leases;
 use mainstay_proto::peer;
 use openraft::raft::{TransferLeaderRequest, VoteRequest};
 use prost::Message;
@@ -14,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use crate::codec::{self, DecodeError};
 use crate::corruption::Hasher;
 use crate::leadership::Leadership;
-use crate::lease;
+use crate::lease::answers::Answers;
 use crate::membership::change::Changer;
 use crate::membership::roster;
 use crate::peer::frame::Kind;
@@ -35,7 +34,7 @@ pub struct Handler {
     pub leadership: Arc<Leadership>,
     pub read_index: Arc<ReadIndex>,
     pub proposer: Arc<Proposer>,
-    pub leases: Leases,
+    pub leases: Arc<Answers>,
     pub view: View,
     pub formation: Arc<dyn Formation>,
     pub hasher: Arc<Hasher>,
@@ -98,20 +97,13 @@ impl Handler {
             }
             Kind::LeaseRenew => {
                 let question = peer::LeaseRenewRequest::decode(payload)?;
-                let answer =
-                    lease::renew_here(&self.leadership, &self.view, &self.leases, question.id);
-                Ok(answer.encode_to_vec())
+                Ok(self.leases.renew(question.id).await.encode_to_vec())
             }
             Kind::LeaseTtl => {
                 let question = peer::LeaseTtlRequest::decode(payload)?;
-                let answer =
-                    lease::ttl_here(&self.leadership, &self.view, &self.leases, question.id);
-                Ok(answer.encode_to_vec())
+                Ok(self.leases.ttl(question.id).await.encode_to_vec())
             }
-            Kind::LeaseList => {
-                let answer = lease::list_here(&self.leadership, &self.view, &self.leases);
-                Ok(answer.encode_to_vec())
-            }
+            Kind::LeaseList => Ok(self.leases.list().await.encode_to_vec()),
             Kind::Hash => {
                 let question = peer::HashRequest::decode(payload)?;
                 Ok(self.hasher.answer(question).await.encode_to_vec())

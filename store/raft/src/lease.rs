@@ -1,15 +1,17 @@
 //! Lease calls that only the leader can answer, and the leader's revoking of expired leases.
 
+pub mod answers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_apply::View;
-use mainstay_lease::{Leases, Renewal};
+use mainstay_lease::Leases;
 use mainstay_proto::entry::{self, command::Body};
 use mainstay_proto::peer;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::leadership::Leadership;
+use crate::lease::answers::Answers;
 use crate::membership::Members;
 use crate::peer::frame::Kind;
 use crate::peers::Peers;
@@ -32,27 +34,16 @@ pub enum LeaseError {
 
 /// What lease calls need of the member.
 pub struct LeaseCalls {
-    pub leadership: Arc<Leadership>,
+    pub here: Arc<Answers>,
     pub members: Arc<Members>,
     pub peers: Arc<Peers>,
-    pub leases: Leases,
-    pub view: View,
-}
-
-/// Whether this member may answer for leases: it leads, and it has applied an entry of its own term,
-/// and with it everything that was committed before. Until then a lease granted a moment ago under
-/// the last leader would look like none.
-pub fn answers_here(leadership: &Leadership, view: &View) -> bool {
-    leadership
-        .leading_term()
-        .is_some_and(|term| view.applied_term() == term)
 }
 
 impl LeaseCalls {
     /// Seconds granted anew, 0 for a lease that is gone.
     pub async fn renew(&self, id: i64, deadline: Instant) -> Result<i64, LeaseError> {
         loop {
-            let here = renew_here(&self.leadership, &self.view, &self.leases, id);
+            let here = self.here.renew(id).await;
             let answer = if here.leading {
                 here
             } else {
@@ -70,7 +61,7 @@ impl LeaseCalls {
     /// Seconds left (-1: no such lease) and seconds granted.
     pub async fn ttl(&self, id: i64, deadline: Instant) -> Result<(i64, i64), LeaseError> {
         loop {
-            let here = ttl_here(&self.leadership, &self.view, &self.leases, id);
+            let here = self.here.ttl(id).await;
             let answer = if here.leading {
                 here
             } else {
@@ -88,7 +79,7 @@ impl LeaseCalls {
     /// Ids by time left.
     pub async fn list(&self, deadline: Instant) -> Result<Vec<i64>, LeaseError> {
         loop {
-            let here = list_here(&self.leadership, &self.view, &self.leases);
+            let here = self.here.list().await;
             let answer = if here.leading {
                 here
             } else {
@@ -104,7 +95,7 @@ impl LeaseCalls {
 
     /// The leader's answer, or an empty one, which says "not leading".
     async fn ask<A: prost::Message + Default>(&self, kind: Kind, q: &impl prost::Message) -> A {
-        let Some(leader) = self.leadership.claimed_leader() else {
+        let Some(leader) = self.here.leadership.claimed_leader() else {
             return A::default();
         };
         let Some(node) = self.members.peer(leader) else {
@@ -115,57 +106,6 @@ impl LeaseCalls {
         }
         let caller = self.peers.caller(leader, &node);
         caller.call(kind, q, ASK_TIMEOUT).await.unwrap_or_default()
-    }
-}
-
-pub fn renew_here(
-    leadership: &Leadership,
-    view: &View,
-    leases: &Leases,
-    id: i64,
-) -> peer::LeaseRenewResponse {
-    if !answers_here(leadership, view) {
-        return peer::LeaseRenewResponse::default();
-    }
-    match leases.clock().renew(id) {
-        Renewal::Renewed(ttl) => peer::LeaseRenewResponse { leading: true, ttl },
-        Renewal::Unknown => peer::LeaseRenewResponse {
-            leading: true,
-            ttl: 0,
-        },
-        // Expired but not yet revoked: the asker waits for the revoke, as etcd does.
-        Renewal::Expired => peer::LeaseRenewResponse {
-            leading: true,
-            ttl: -1,
-        },
-        Renewal::NotLeader => peer::LeaseRenewResponse::default(),
-    }
-}
-
-pub fn ttl_here(
-    leadership: &Leadership,
-    view: &View,
-    leases: &Leases,
-    id: i64,
-) -> peer::LeaseTtlResponse {
-    if !answers_here(leadership, view) || !leases.clock().is_leading() {
-        return peer::LeaseTtlResponse::default();
-    }
-    let (ttl, granted_ttl) = leases.clock().times(id).unwrap_or((-1, 0));
-    peer::LeaseTtlResponse {
-        leading: true,
-        ttl,
-        granted_ttl,
-    }
-}
-
-pub fn list_here(leadership: &Leadership, view: &View, leases: &Leases) -> peer::LeaseListResponse {
-    if !answers_here(leadership, view) || !leases.clock().is_leading() {
-        return peer::LeaseListResponse::default();
-    }
-    peer::LeaseListResponse {
-        leading: true,
-        ids: leases.clock().ids_by_remaining(),
     }
 }
 

@@ -87,7 +87,7 @@ impl Node {
     }
 
     pub fn leases(&self) -> &Leases {
-        &self.0.lease_calls.leases
+        &self.0.lease_calls.here.leases
     }
 
     /// Replicates a command of this member's own and waits until this member has applied it. See

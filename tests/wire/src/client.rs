@@ -107,6 +107,7 @@ pub async fn run(options: &Options) -> Result<bool> {
     case!("lost answers", losing::answers, plain);
     case!("dead members", losing::members, plain);
     case!("leases", leases::all, plain);
+    case!("leases a moment old", leases::fresh, plain);
     case!("watch", watching::all, plain);
     case!("watch through kills", watching::kills, plain);
     case!("watch of what is compacted", watching::compacted, plain);

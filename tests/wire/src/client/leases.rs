@@ -1,12 +1,54 @@
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use mainstay_client::Error;
 
 use super::{Site, soon};
 
 /// Outlives the choice of a new leader, also where two cores carry everything.
 const LONG: Duration = Duration::from_secs(15);
+
+/// Leases granted by one member after the other, each asked for at once.
+const FRESH: usize = 100;
+
+/// A lease that a member has granted is one for every member from then on, also while the leader has
+/// more to apply than the one that granted it.
+pub async fn fresh(site: &mut Site<'_>) -> Result<()> {
+    let busy = site.client()?;
+    let load = tokio::spawn(async move {
+        let value = vec![b'v'; 200 << 10];
+        for at in 0_usize.. {
+            let keys = (at * 4..at * 4 + 4).map(|key| key % 64);
+            let puts = keys.map(|key| busy.put(format!("load/{key}"), value.clone()).into_future());
+            if futures::future::try_join_all(puts).await.is_err() {
+                return;
+            }
+        }
+    });
+    let doors = site.cluster.peers.iter().map(|peer| peer.client_url());
+    let checked = futures::future::try_join_all(doors.map(granted_and_known)).await;
+    load.abort();
+    checked.map(drop)
+}
+
+async fn granted_and_known(door: String) -> Result<()> {
+    let mut client = etcd_client::Client::connect([&door], None).await?;
+    for at in 0..FRESH {
+        let what = || format!("lease {at} of {door}");
+        let id = client.lease_grant(60, None).await?.id();
+        let left = client.lease_time_to_live(id, None).await?.ttl();
+        ensure!(left > 0, "{}: {left} s left", what());
+        let listed = client.leases().await?;
+        let listed = listed.leases().iter().any(|lease| lease.id() == id);
+        ensure!(listed, "{}: not in the list", what());
+        let id = client.lease_grant(60, None).await?.id();
+        client.lease_keep_alive(id).await.with_context(what)?;
+        client.lease_revoke(id).await?;
+        let renewed = client.lease_keep_alive(id).await;
+        ensure!(renewed.is_err(), "{}: renewed after its end", what());
+    }
+    Ok(())
+}
 
 /// A lease outlives its time while its handle lives, and says when it is lost.
 pub async fn all(site: &mut Site<'_>) -> Result<()> {
