@@ -21,7 +21,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::controller::{Action, Config};
+use kube::runtime::controller::{Action, Config, Error as ControllerError};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use mainstay_client::access::Refusal;
@@ -31,6 +31,7 @@ use mainstay_operator_plan::observed::Plane;
 use parking_lot::Mutex;
 
 use crate::context::Context;
+use crate::metrics::Object;
 use crate::passes::{begin, end, failed};
 use claim::{Claim, Room, Verdict};
 
@@ -84,18 +85,23 @@ pub async fn run(
         .with_config(settings())
         .graceful_shutdown_on(stop.clone());
     let room = room(&context, roles.store());
+    let shown = room.clone();
     let roles = roles
         .run(
             role,
             |object, error, room| fail(&object, error, &room),
             room,
         )
-        .for_each(|_| async {});
+        .for_each(move |ended| {
+            forget(&shown, &ended);
+            async {}
+        });
 
     let api = context.api::<DeserializeGuard<MainstayUser>>(scope);
     let users = Controller::new(api, all()).with_config(settings());
     let (by_secret, by_role) = (users.store(), users.store());
     let room = self::room(&context, users.store());
+    let shown = room.clone();
     let users = users
         // Of all Secrets, without what they hold: which of them matter stands in the users.
         .watches(
@@ -125,8 +131,25 @@ pub async fn run(
             |object, error, room| fail(&object, error, &room),
             room,
         )
-        .for_each(|_| async {});
+        .for_each(move |ended| {
+            forget(&shown, &ended);
+            async {}
+        });
     tokio::join!(roles, users);
+}
+
+/// One that went while nothing held it gets no pass, and its row in the metrics would stay.
+fn forget<K: Claim, T, E>(room: &Room<K>, ended: &Result<T, ControllerError<Error, E>>)
+where
+    E: std::error::Error + 'static,
+{
+    if let Err(ControllerError::ObjectNotFound(gone)) = ended {
+        let named = Object {
+            namespace: gone.namespace.clone().unwrap_or_default(),
+            name: gone.name.clone(),
+        };
+        room.show(&named, None);
+    }
 }
 
 fn room<K: Claim>(context: &Arc<Context>, all: Store<DeserializeGuard<K>>) -> Arc<Room<K>> {

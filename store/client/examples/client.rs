@@ -1,5 +1,5 @@
 //! A client put together field by field: TLS with a certificate of its own, a user, a namespace and
-//! a deadline. `Client::from_env` takes the first three from the same variables in one line.
+//! a deadline. `Client::from_env` takes endpoints, TLS and user from the same variables in one line.
 
 use std::env::var;
 use std::time::Duration;

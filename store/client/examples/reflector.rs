@@ -13,7 +13,7 @@ async fn main() -> Result<(), Error> {
     let prices = reflector.cache();
     // The copy follows the cluster for as long as somebody asks for what comes next, and may be read
     // by any task.
-    let following = tokio::spawn(async move {
+    let mut following = tokio::spawn(async move {
         loop {
             match reflector.next().await? {
                 Change::Put { now, .. } => println!("{:?} costs {:?}", now.key, now.value),
@@ -25,7 +25,10 @@ async fn main() -> Result<(), Error> {
             }
         }
     });
-    prices.synced().await;
+    tokio::select! {
+        () = prices.synced() => {}
+        ended = &mut following => return ended.expect("it does not panic"),
+    }
     let apple = prices.get("prices/apple");
     assert_eq!(apple.map(|kv| kv.value.clone()).as_deref(), Some(&b"3"[..]));
 

@@ -62,14 +62,6 @@ impl Consensus {
     pub async fn open(settings: &Settings, parts: Parts) -> Result<Consensus, StartError> {
         let Identity { member, cluster } = settings.identity;
         let view = parts.view;
-        let log = Log::new(parts.wal.clone()).map_err(StartError::Log)?;
-        let machine = Machine::new(
-            parts.applier,
-            parts.store,
-            settings.store.clone(),
-            settings.scratch_dir.clone(),
-            parts.committed,
-        );
         let peers = Peers::new(parts.dialler, cluster, member, parts.removal.clone());
         let peers = Arc::new(peers);
         let pins = Arc::new(Pins::default());
@@ -77,10 +69,14 @@ impl Consensus {
             peers: peers.clone(),
             pins: pins.clone(),
         };
-        let config = Arc::new(raft_config(settings)?);
-        let raft = Raft::new(member, config, factory, log, machine)
-            .await
-            .map_err(|error| StartError::Raft(error.to_string()))?;
+        let machine = Machine::new(
+            parts.applier,
+            parts.store,
+            settings.store.clone(),
+            settings.scratch_dir.clone(),
+            parts.committed,
+        );
+        let raft = open_raft(settings, &parts.wal, machine, factory).await?;
         let timeout = settings.election_timeout;
         let leadership = Arc::new(Leadership::new(member, &raft, peers.clone(), timeout));
         let members = Arc::new(Members::new(member, &raft));
@@ -227,6 +223,18 @@ impl Consensus {
             stop,
         }))
     }
+}
+
+async fn open_raft(
+    settings: &Settings,
+    wal: &Wal,
+    machine: Machine,
+    factory: Factory,
+) -> Result<Raft, StartError> {
+    let log = Log::new(wal.clone()).map_err(StartError::Log)?;
+    let config = Arc::new(raft_config(settings)?);
+    let raft = Raft::new(settings.identity.member, config, factory, log, machine).await;
+    raft.map_err(|error| StartError::Raft(error.to_string()))
 }
 
 fn raft_config(settings: &Settings) -> Result<Config, StartError> {

@@ -80,12 +80,15 @@ impl Claims {
         older.any(|claimant| claimant.taken.contains(text))
     }
 
-    /// Whether a younger set deletes it unless it knows whose it is.
+    /// Whether a younger set may be about to delete it, not knowing yet whose it is: one that has the
+    /// whole prefix, or one that has written it and declares it no longer.
     pub fn is_swept(&self, key: &[u8]) -> bool {
+        let text = std::str::from_utf8(key).unwrap_or_default();
         let mut younger = self.0.iter().filter(|claimant| !claimant.is_older);
         younger.any(|claimant| {
             let whole = claimant.prefix.as_ref();
             whole.is_some_and(|prefix| key.starts_with(prefix.as_bytes()))
+                || claimant.taken.contains(text)
         })
     }
 

@@ -32,6 +32,8 @@ pub struct View<'a> {
     /// Whether all that is declared is known. If not, nothing is deleted.
     pub whole: bool,
     pub managed: &'a BTreeSet<String>,
+    /// Those of `managed` that the set has announced and not written since.
+    pub unwritten: &'a BTreeSet<String>,
     pub unlisted: Unlisted,
     /// To be taken after the store was read: who has written what is there is known then.
     pub claims: &'a Claims,
@@ -125,11 +127,11 @@ impl View<'_> {
         let held = self.store.get(key.as_bytes());
         // What another has written is written anew where a younger set may be about to delete it: its
         // deletion was decided by what is no longer there then.
-        let is_adopted = !self.managed.contains(key)
-            && self
-                .claims
-                .is_swept(&[self.prefix.as_bytes(), key.as_bytes()].concat());
-        let in_sync = !is_adopted && held.is_some_and(|held| held.value == *value && !held.leased);
+        let is_new = !self.managed.contains(key) || self.unwritten.contains(key);
+        let whole = [self.prefix.as_bytes(), key.as_bytes()].concat();
+        let is_adopted = is_new && self.claims.is_swept(&whole);
+        let as_wanted = held.is_some_and(|held| held.value == *value && !held.leased);
+        let in_sync = as_wanted && !is_adopted;
         if !in_sync && self.refused.contains(key.as_bytes()) && !self.managed.contains(key) {
             // It is not the set's before it can be written.
             let key = Bytes::copy_from_slice(key.as_bytes());
@@ -146,7 +148,7 @@ impl View<'_> {
                 key: Bytes::copy_from_slice(key.as_bytes()),
                 value: Some(value.clone()),
                 since: held.map_or(0, |held| held.mod_revision),
-                is_drift: self.managed.contains(key),
+                is_drift: self.managed.contains(key) && !as_wanted,
             },
             difference,
         );

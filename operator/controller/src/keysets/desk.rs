@@ -70,6 +70,9 @@ pub struct Memory {
     pub asked: Option<Instant>,
     pub follower: Option<Follower>,
     pub fights: Fights,
+    /// Keys that the status has been given and that have not been written since: a pass may be given up
+    /// between the two.
+    pub unwritten: BTreeSet<String>,
     /// Changes that the store refuses, and why; not tried again before all is read anew.
     pub refused: BTreeMap<Bytes, StoreError>,
     /// Whether they are to be tried now, and when they last were.

@@ -18,7 +18,7 @@ use super::desk::{Memory, News};
 use super::follow::{Follower, Interest};
 use super::pass::{LOOK, Pass, SOON, WAIT, user_required};
 use super::report::Verdict;
-use super::store::{self, Read, Written};
+use super::store::{self, REFUSED_MAX, Read, Written};
 use super::wanted::Wanted;
 use super::{Error, KIND};
 use crate::metrics::Kind;
@@ -120,6 +120,7 @@ impl Pass<'_> {
                 wanted: &wanted.values,
                 whole: wanted.is_whole(),
                 managed,
+                unwritten: &memory.unwritten,
                 unlisted: self.set.spec.unlisted,
                 claims: &self.claims(),
                 resting: &resting,
@@ -167,6 +168,8 @@ impl Pass<'_> {
         // Nothing is dropped before it is gone from the store.
         status.managed = difference.managed.union(&known).cloned().collect();
         status.applied = None;
+        let new = difference.managed.difference(&known).cloned();
+        memory.unwritten.extend(new);
         self.write_status(memory, status).await?;
         Ok(true)
     }
@@ -174,7 +177,7 @@ impl Pass<'_> {
     async fn write(&self, client: &Client, difference: &Difference) -> Written {
         // It may have been lost while this pass was looking.
         match self.context.leadership.holds() {
-            true => store::write(client, &difference.changes).await,
+            true => store::write(client, &difference.changes, REFUSED_MAX).await,
             false => Written {
                 lost: difference.changes.len(),
                 ..Written::default()
@@ -247,9 +250,11 @@ impl Pass<'_> {
         status.in_sync = length(difference.in_sync + put);
         let managed = compare::managed_after(difference, &written.done).into_iter();
         // What was announced and certainly not written is not the set's to delete.
-        let refused = |key: &String| written.refused.contains_key(key.as_bytes());
-        let managed = managed.filter(|key| before.contains(key) || !refused(key));
+        let managed = managed.filter(|key| before.contains(key) || !written.is_left(key));
         status.managed = managed.collect();
+        memory
+            .unwritten
+            .retain(|key| status.managed.contains(key) && !written.done.contains(key.as_bytes()));
         status.conflicts = difference.conflicts.clone();
         if drifts > 0 {
             status.drifts = status.drifts.saturating_add(drifts);
@@ -267,7 +272,8 @@ impl Pass<'_> {
             None => Verdict::of_refused(&memory.refused, self.set)
                 .unwrap_or_else(|| Verdict::of_pass(wanted, difference, written.lost)),
         };
-        if written.failed.is_none() && written.lost == 0 {
+        let again = written.lost > 0 || !written.untried.is_empty();
+        if written.failed.is_none() && !again {
             memory.settled = Some(memory.version.clone());
             if memory.refused.is_empty() {
                 status.applied = Some(memory.version.clone());
@@ -288,13 +294,13 @@ impl Pass<'_> {
             // Who opens the door need not be root.
             memory.asked = None;
         }
-        Ok(Some(after(memory, written.lost)))
+        Ok(Some(after(memory, again)))
     }
 }
 
 /// When to look again after a pass that the store has answered.
-fn after(memory: &Memory, lost: usize) -> Duration {
-    if lost > 0 {
+fn after(memory: &Memory, again: bool) -> Duration {
+    if again {
         return SOON;
     }
     let rested = memory.fights.until(Instant::now()).unwrap_or(LOOK);
@@ -309,7 +315,7 @@ fn after(memory: &Memory, lost: usize) -> Duration {
 }
 
 /// So many changes are refused.
-fn between_tries(refused: usize) -> Duration {
+pub fn between_tries(refused: usize) -> Duration {
     let times = u32::try_from(refused / REFUSED_PER_WAIT).unwrap_or(u32::MAX);
     WAIT.saturating_mul(times.saturating_add(1)).min(PATIENCE)
 }

@@ -9,6 +9,7 @@ use mainstay_operator_api::MainstayKeySet;
 use mainstay_operator_api::keyset::{KeySetReason, MainstayKeySetStatus};
 
 use super::desk::{Desk, Desks, Memory, News};
+use super::keep::between_tries;
 use super::report::Verdict;
 use super::{Error, KIND, removal, sources, wanted};
 use crate::context::Context;
@@ -97,7 +98,9 @@ impl Pass<'_> {
         }
         if anew {
             memory.looked = None;
-            memory.retry = true;
+            // What was refused is tried again in its time, or once anything is different.
+            let late = |tried: Instant| tried.elapsed() >= between_tries(memory.refused.len());
+            memory.retry = news.stirred || changed || memory.tried.is_none_or(late);
             if let Err(verdict) = self.look(memory, due).await? {
                 return self.stop(memory, &verdict).await;
             }
@@ -114,6 +117,7 @@ impl Pass<'_> {
         memory.session = None;
         memory.looked = None;
         memory.settled = None;
+        memory.refused.clear();
         // What is changed meanwhile is changed by leave.
         let status = MainstayKeySetStatus {
             applied: None,
@@ -136,6 +140,7 @@ impl Pass<'_> {
         memory.follower = None;
         memory.session = None;
         memory.looked = None;
+        memory.refused.clear();
         let status = MainstayKeySetStatus {
             in_sync: 0,
             ..memory.status.clone()

@@ -114,6 +114,7 @@ async fn delete(
         wanted: &BTreeMap::new(),
         whole: true,
         managed: &managed,
+        unwritten: &BTreeSet::new(),
         unlisted: Unlisted::Keep,
         claims: &Claims::of(set, others.iter().map(|set| &**set)),
         resting: &BTreeSet::new(),
@@ -123,11 +124,11 @@ async fn delete(
     if !pass.context.leadership.holds() {
         return Ok(false);
     }
-    let written = store::write(client, &difference.changes).await;
+    let written = store::write(client, &difference.changes, 1).await;
     match (written.failed, Verdict::of_refused(&written.refused, set)) {
         (Some(error), _) => Err(failed(&error)),
         (None, Some(refused)) => Err(refused),
-        (None, None) => Ok(written.lost == 0),
+        (None, None) => Ok(written.lost == 0 && written.untried.is_empty()),
     }
 }
 

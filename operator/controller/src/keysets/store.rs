@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use mainstay_client::access::Refusal;
 use mainstay_client::kv::{Compare, Op, Outcome, Txn};
 use mainstay_client::{Client, Error, KeyValue};
 use mainstay_operator_api::keyset::KEYS_MAX;
@@ -15,7 +16,9 @@ const STEPS: usize = 100;
 const BYTES: usize = 512 * 1024;
 /// So many changes may be refused before no more is tried; as many keys as a set may declare, which
 /// come before those that it deletes.
-const REFUSED: usize = KEYS_MAX;
+pub const REFUSED_MAX: usize = KEYS_MAX;
+/// Transactions of one go. Each is synced to the members' disks, and a pass has a limit.
+const TRIES: usize = 200;
 
 /// What was there, and the revision from which on nothing of it is known.
 #[derive(Debug)]
@@ -82,25 +85,41 @@ pub struct Written {
     pub lost: usize,
     /// Changes that the store does not take, and what it said.
     pub refused: BTreeMap<Bytes, Error>,
+    /// Keys that were not come to.
+    pub untried: BTreeSet<Bytes>,
     /// Why no more was tried: the store does not answer.
     pub failed: Option<Error>,
 }
 
-/// Carries out changes, many in one transaction.
-pub async fn write(client: &Client, changes: &[Change]) -> Written {
-    write_by(changes, |batch| attempt(client, batch)).await
+impl Written {
+    /// Whether the key was certainly not written.
+    pub fn is_left(&self, key: &str) -> bool {
+        self.refused.contains_key(key.as_bytes()) || self.untried.contains(key.as_bytes())
+    }
+}
+
+/// Carries out changes, many in one transaction, until so many are refused.
+pub async fn write(client: &Client, changes: &[Change], refused_max: usize) -> Written {
+    write_by(changes, refused_max, |batch| attempt(client, batch)).await
 }
 
 /// A transaction of which one change does not hold any more, or is refused, is tried in halves, so
 /// that the others are carried out.
-async fn write_by<'a, F>(changes: &'a [Change], attempt: impl Fn(&'a [Change]) -> F) -> Written
+async fn write_by<'a, F>(
+    changes: &'a [Change],
+    refused_max: usize,
+    attempt: impl Fn(&'a [Change]) -> F,
+) -> Written
 where
     F: Future<Output = Result<bool, Error>>,
 {
     let mut written = Written::default();
     let mut left = batches(changes);
     left.reverse();
-    while let Some(batch) = left.pop() {
+    for _ in 0..TRIES {
+        let Some(batch) = left.pop() else {
+            break;
+        };
         let outcome = attempt(batch).await;
         match (outcome, batch) {
             (Ok(true), _) => {
@@ -108,9 +127,14 @@ where
                 written.done.extend(keys);
             }
             (Ok(false), [_]) => written.lost += 1,
+            // It is not about the keys.
+            (Err(error), _) if error.refusal() == Some(Refusal::WrongPassword) => {
+                written.failed = Some(error);
+                break;
+            }
             (Err(error @ Error::Refused { .. }), [change]) => {
                 written.refused.insert(change.key.clone(), error);
-                if written.refused.len() >= REFUSED {
+                if written.refused.len() >= refused_max {
                     break;
                 }
             }
@@ -124,6 +148,8 @@ where
             }
         }
     }
+    let untried = left.into_iter().flatten();
+    written.untried = untried.map(|change| change.key.clone()).collect();
     written
 }
 
@@ -194,7 +220,7 @@ mod tests {
             let mut batch = batch.iter();
             batch.any(|change| keys.iter().any(|key| change.key == key.as_bytes()))
         };
-        let written = write_by(changes, |batch| {
+        let written = write_by(changes, REFUSED_MAX, |batch| {
             asked.set(asked.get() + 1);
             let answer = match of(batch, refused) {
                 true => Err(Error::Refused {
@@ -222,19 +248,42 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_more_is_tried_after_as_many_refusals_as_there_may_be_keys() {
-        let names: Vec<String> = (0..KEYS_MAX * 2).map(|at| format!("{at:04}")).collect();
+    async fn what_one_go_does_not_come_to_is_told() {
+        let names: Vec<String> = (0..1000).map(|at| format!("{at:04}")).collect();
         let changes: Vec<Change> = names.iter().map(|name| named(name)).collect();
         let all: Vec<&str> = names.iter().map(String::as_str).collect();
-        let (written, _) = written(&changes, &[], &all).await;
-        assert_eq!((written.refused.len(), written.done.len()), (KEYS_MAX, 0));
+        let (written, asked) = written(&changes, &[], &all).await;
+        assert_eq!((asked, written.done.len()), (TRIES, 0));
+        let (refused, untried) = (written.refused.len(), written.untried.len());
+        assert!(
+            refused > 50 && refused + untried == 1000,
+            "{refused} {untried}"
+        );
+        assert!(written.is_left("0000") && written.is_left("0999"));
+    }
+
+    #[tokio::test]
+    async fn after_as_many_refusals_as_may_be_nothing_more_is_tried() {
+        let changes = [named("a"), named("b"), named("c")];
+        let asked = std::cell::Cell::new(0);
+        let written = write_by(&changes, 1, |_| {
+            asked.set(asked.get() + 1);
+            std::future::ready(Err(Error::Refused {
+                call: "Txn",
+                code: mainstay_client::Code::PermissionDenied,
+                message: "etcdserver: permission denied".to_owned(),
+            }))
+        });
+        let written = written.await;
+        assert_eq!((written.refused.len(), written.untried.len()), (1, 2));
+        assert_eq!(asked.get(), 2, "all of them, then the first");
     }
 
     #[tokio::test]
     async fn a_store_that_does_not_answer_is_asked_once() {
         let changes = [named("a"), named("b")];
         let asked = std::cell::Cell::new(0);
-        let written = write_by(&changes, |_| {
+        let written = write_by(&changes, REFUSED_MAX, |_| {
             asked.set(asked.get() + 1);
             std::future::ready(Err(Error::OutcomeUnknown {
                 call: "Txn",

@@ -11,13 +11,16 @@ const LONG: Duration = Duration::from_secs(15);
 /// Leases granted by one member after the other, each asked for at once.
 const FRESH: usize = 100;
 
+/// Rounds of load beside them, of 800 KiB each: far below etcd's quota of 2 GB.
+const LOAD: usize = 300;
+
 /// A lease that a member has granted is one for every member from then on, also while the leader has
 /// more to apply than the one that granted it.
 pub async fn fresh(site: &mut Site<'_>) -> Result<()> {
     let busy = site.client()?;
     let load = tokio::spawn(async move {
         let value = vec![b'v'; 200 << 10];
-        for at in 0_usize.. {
+        for at in 0..LOAD {
             let keys = (at * 4..at * 4 + 4).map(|key| key % 64);
             let puts = keys.map(|key| busy.put(format!("load/{key}"), value.clone()).into_future());
             if futures::future::try_join_all(puts).await.is_err() {

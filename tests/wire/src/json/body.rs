@@ -58,7 +58,8 @@ impl Exchange {
 
     /// Sends all of the body, a chunk for each piece, and its end. It goes out in one write: Go's
     /// server, which is etcd's, throws away what it has not read of a body when the answer begins,
-    /// so etcd does not hear requests that come in later packets than one it has answered.
+    /// so etcd does not hear requests that come in later packets than one it has answered. The whole
+    /// of it must fit what Go's JSON decoder reads at first, 512 bytes.
     pub async fn whole(&mut self, pieces: &[&str]) -> Result<()> {
         let mut body: String = pieces.iter().map(|piece| chunk(piece)).collect();
         body.push_str("0\r\n\r\n");

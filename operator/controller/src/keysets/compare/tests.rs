@@ -41,6 +41,7 @@ struct Case {
     whole: bool,
     unlisted: Unlisted,
     resting: BTreeSet<Bytes>,
+    refused: BTreeSet<Bytes>,
 }
 
 impl Case {
@@ -52,6 +53,7 @@ impl Case {
             whole: true,
             unlisted: Unlisted::Keep,
             resting: BTreeSet::new(),
+            refused: BTreeSet::new(),
         }
     }
 
@@ -61,10 +63,11 @@ impl Case {
             wanted: &self.wanted,
             whole: self.whole,
             managed: &self.managed,
+            unwritten: &BTreeSet::new(),
             unlisted: self.unlisted,
             claims: &Claims::default(),
             resting: &self.resting,
-            refused: &BTreeSet::new(),
+            refused: &self.refused,
             store: &self.store,
         })
     }
@@ -132,6 +135,27 @@ fn a_key_that_hangs_on_a_lease_is_written_anew_and_one_that_rests_is_not() {
     let difference = case.compare();
     assert_eq!(told(&difference), ["drift put a=1@1"]);
     assert_eq!(difference.resting, 1);
+}
+
+#[test]
+fn what_is_refused_is_told_and_is_the_sets_only_if_it_was_before() {
+    let mut case = Case::new(
+        &[("new", "1"), ("old", "2"), ("same", "3")],
+        &["old", "same", "gone"],
+        &[("old", "x"), ("same", "3"), ("gone", "4")],
+    );
+    let all = ["new", "old", "same", "gone"].map(bytes);
+    case.refused = all.into();
+    let difference = case.compare();
+    assert_eq!(told(&difference), [""; 0]);
+    assert_eq!(difference.refused, ["gone", "new", "old"].map(bytes).into());
+    assert_eq!(difference.managed, names(&["gone", "old", "same"]));
+    assert_eq!(difference.in_sync, 1);
+    case.refused.clear();
+    assert_eq!(
+        told(&case.compare()),
+        ["put new=1@0", "drift put old=2@1", "delete gone@3"]
+    );
 }
 
 const KEYS: [&str; 4] = ["a", "b", "c", "d"];
@@ -232,6 +256,7 @@ impl World {
             wanted: &set.declared,
             whole: !set.broken,
             managed: &set.managed,
+            unwritten: &BTreeSet::new(),
             unlisted,
             claims: &claims,
             resting: &BTreeSet::new(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use mainstay_operator_api::keyset::Unlisted;
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use serde_json::json;
 
 use super::super::claims::{Claim, Claims};
@@ -138,6 +139,7 @@ enum Phase {
 struct World {
     objects: Vec<MainstayKeySet>,
     wanted: Vec<BTreeMap<String, Bytes>>,
+    unwritten: Vec<BTreeSet<String>>,
     phases: Vec<Phase>,
     events: VecDeque<MainstayKeySet>,
     roster: Roster,
@@ -157,6 +159,7 @@ impl World {
             events: objects.iter().cloned().collect(),
             objects,
             wanted: vec![BTreeMap::new(); SETS.len()],
+            unwritten: vec![BTreeSet::new(); SETS.len()],
             phases: SETS.iter().map(|_| Phase::Idle).collect(),
             roster: Roster::default(),
             store: Store::new(),
@@ -197,6 +200,7 @@ impl World {
                 wanted: &wanted,
                 whole: true,
                 managed: &before,
+                unwritten: &self.unwritten[at],
                 unlisted: self.objects[at].spec.unlisted,
                 claims: &Claims::of(&self.objects[at], sets.iter().map(|set| &**set)),
                 resting: &BTreeSet::new(),
@@ -207,6 +211,8 @@ impl World {
             if difference.managed.is_subset(&known) {
                 break difference;
             }
+            let new = difference.managed.difference(&known).cloned();
+            self.unwritten[at].extend(new);
             self.write_status(at, known.union(&difference.managed).cloned().collect());
         };
         self.phases[at] = Phase::Decided(difference, wanted);
@@ -253,7 +259,9 @@ impl World {
                 self.owners.insert(key, at);
             }
         }
-        self.write_status(at, compare::managed_after(difference, &done));
+        let managed = compare::managed_after(difference, &done);
+        self.unwritten[at].retain(|key| managed.contains(key) && !done.contains(key.as_bytes()));
+        self.write_status(at, managed);
         true
     }
 
@@ -298,8 +306,21 @@ impl World {
     }
 }
 
+/// The same cases every time, unless a seed is given.
+fn config() -> ProptestConfig {
+    let given = ProptestConfig::with_cases(5000);
+    ProptestConfig {
+        failure_persistence: None,
+        rng_seed: match given.rng_seed {
+            RngSeed::Random => RngSeed::Fixed(1),
+            seed => seed,
+        },
+        ..given
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(5000))]
+    #![proptest_config(config())]
 
     #[test]
     fn no_key_of_an_older_set_is_deleted(steps in steps()) {
@@ -325,4 +346,54 @@ fn a_fresh_key_of_an_older_set_is_the_older_ones() {
     let sets = world.roster.namespace("n");
     let claims = Claims::of(&world.objects[1], sets.iter().map(|set| &**set));
     assert_eq!(claims.of_key(b"p/a"), Claim::Older("s0"));
+}
+
+/// As it went wrong too: the older has announced a key that is there already, and its pass is given up
+/// before it has written the key anew; the younger has decided to delete it before.
+#[test]
+fn a_key_that_was_announced_and_not_written_is_written_by_the_next_pass() {
+    let mut world = World::new();
+    let mut steps = vec![Step::Deliver; SETS.len()];
+    steps.extend([
+        Step::Other(0, true),
+        Step::Read(1),
+        Step::Decide(1),
+        Step::Entries(0, [true, false, false]),
+        Step::Read(0),
+        Step::Decide(0),
+        // The pass of before ends here, and another begins.
+        Step::Read(0),
+        Step::Decide(0),
+        Step::Act(0),
+        Step::Act(1),
+    ]);
+    for step in steps {
+        assert!(world.step(&step), "{step:?}");
+    }
+    assert!(world.store.contains_key(&b"a"[..]));
+}
+
+/// A set of single keys drops one of its own, and an older one declares it: the value is the same.
+#[test]
+fn a_key_that_moves_to_an_older_set_stays() {
+    let mut world = World::new();
+    let mut steps = vec![
+        Step::Entries(2, [true, false, false]),
+        Step::Read(2),
+        Step::Decide(2),
+        Step::Act(2),
+        Step::Entries(2, [false; 3]),
+        Step::Read(2),
+        Step::Decide(2),
+        Step::Entries(0, [true, false, false]),
+        Step::Read(0),
+        Step::Decide(0),
+        Step::Act(0),
+        Step::Act(2),
+    ];
+    steps.extend(vec![Step::Deliver; SETS.len()]);
+    for step in steps {
+        assert!(world.step(&step), "{step:?}");
+    }
+    assert!(world.store.contains_key(&b"a"[..]));
 }
