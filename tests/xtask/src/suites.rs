@@ -124,7 +124,7 @@ pub const SUITES: &[Suite] = &[
     Suite {
         steps: &[wire(&["client"])],
         without_root: WithoutRoot::Without("members cut off"),
-        ..beside_peers("client", 9)
+        ..beside_peers("client", 12)
     },
     Suite {
         steps: &[wire(&["clients", "--plain"]), wire(&["clients"])],
