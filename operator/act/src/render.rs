@@ -65,22 +65,27 @@ pub struct SecretNames {
     pub operator: String,
 }
 
+/// The given ones, or those of the operator or of cert-manager.
+pub fn secret_names(cluster: &str, spec: &MainstayClusterSpec) -> SecretNames {
+    if spec.tls.source == TlsSource::Secrets
+        && let Some(given) = &spec.tls.secrets
+    {
+        return SecretNames {
+            server: given.server.clone(),
+            peer: given.peer.clone(),
+            operator: given.operator.clone(),
+        };
+    }
+    SecretNames {
+        server: leaf_secret(cluster, Leaf::Server),
+        peer: leaf_secret(cluster, Leaf::Peer),
+        operator: leaf_secret(cluster, Leaf::Operator),
+    }
+}
+
 impl Subject<'_> {
     pub fn secrets(&self) -> SecretNames {
-        if self.spec.tls.source == TlsSource::Secrets
-            && let Some(given) = &self.spec.tls.secrets
-        {
-            return SecretNames {
-                server: given.server.clone(),
-                peer: given.peer.clone(),
-                operator: given.operator.clone(),
-            };
-        }
-        SecretNames {
-            server: leaf_secret(self.name, Leaf::Server),
-            peer: leaf_secret(self.name, Leaf::Peer),
-            operator: leaf_secret(self.name, Leaf::Operator),
-        }
+        secret_names(self.name, self.spec)
     }
 
     /// By which members and clients dial a pod.

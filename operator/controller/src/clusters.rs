@@ -7,11 +7,12 @@ use futures::StreamExt;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::{Controller, watcher};
 use kube::{Resource, ResourceExt};
+use mainstay_operator_act::render::secret_names;
 use mainstay_operator_api::MainstayCluster;
 use tokio::time::timeout;
 
@@ -41,7 +42,10 @@ pub async fn run(
     let settings = Config::default()
         .concurrency(concurrency)
         .debounce(DEBOUNCE);
-    Controller::new(context.api::<Guarded>(scope), watcher::Config::default())
+    let all = watcher::Config::default;
+    let clusters = Controller::new(context.api::<Guarded>(scope), all());
+    let known = clusters.store();
+    clusters
         .with_config(settings)
         .owns(context.api::<StatefulSet>(scope), own())
         .owns(context.api::<Service>(scope), own())
@@ -51,6 +55,12 @@ pub async fn run(
         // Pods belong to the StatefulSet and claims to nobody: both name the cluster in a label.
         .watches(context.api::<Pod>(scope), own(), labelled)
         .watches(context.api::<PersistentVolumeClaim>(scope), own(), labelled)
+        // What people and cert-manager write has no label. Of all Secrets, without what they hold.
+        .watches(
+            context.api::<PartialObjectMeta<Secret>>(scope),
+            all(),
+            move |secret: PartialObjectMeta<Secret>| needing(&known, &secret),
+        )
         .graceful_shutdown_on(stop)
         .run(reconcile, failed, context.clone())
         .for_each(|outcome| async move {
@@ -68,6 +78,27 @@ fn labelled<K: ResourceExt>(object: K) -> Option<ObjectRef<Guarded>> {
     let cluster = object.labels().get(labels::INSTANCE)?;
     let namespace = object.namespace()?;
     Some(ObjectRef::new(cluster).within(&namespace))
+}
+
+/// The clusters that get the password of root, or a certificate, from a Secret.
+fn needing(known: &Store<Guarded>, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<Guarded>> {
+    let (namespace, name) = (secret.namespace(), secret.name_any());
+    let clusters = known.state();
+    let clusters = clusters.iter().filter(|guarded| {
+        let cluster = guarded.0.as_ref().ok();
+        cluster.is_some_and(|cluster| cluster.namespace() == namespace && needs(cluster, &name))
+    });
+    clusters
+        .map(|cluster| ObjectRef::from_obj(&**cluster))
+        .collect()
+}
+
+fn needs(cluster: &MainstayCluster, secret: &str) -> bool {
+    let spec = &cluster.spec;
+    let names = secret_names(&cluster.name_any(), spec);
+    let certificates = [names.server, names.peer, names.operator];
+    let root = spec.auth.as_ref().map(|auth| &auth.root_secret);
+    root.is_some_and(|root| root == secret) || certificates.iter().any(|name| name == secret)
 }
 
 async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, Error> {
@@ -125,5 +156,35 @@ fn name(object: &Guarded) -> Object {
     Object {
         namespace: meta.namespace.clone().unwrap_or_default(),
         name: meta.name.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn cluster(name: &str, spec: Value) -> MainstayCluster {
+        serde_json::from_value(json!({
+            "apiVersion": "mainstay.dev/v1alpha1", "kind": "MainstayCluster",
+            "metadata": {"name": name, "namespace": "n"}, "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_cluster_needs_the_secrets_that_its_spec_names_and_those_of_its_certificates() {
+        let given = json!({"server": "a", "peer": "b", "operator": "c"});
+        let given = cluster(
+            "given",
+            json!({"tls": {"source": "Secrets", "secrets": given}, "auth": {"rootSecret": "root"}}),
+        );
+        for name in ["a", "b", "c", "root"] {
+            assert!(needs(&given, name), "{name}");
+        }
+        assert!(!needs(&given, "given-server-tls") && !needs(&given, "other"));
+        let own = cluster("own", json!({}));
+        assert!(needs(&own, "own-server-tls") && !needs(&own, "a") && !needs(&own, "root"));
     }
 }

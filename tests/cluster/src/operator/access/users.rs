@@ -331,11 +331,11 @@ fn password(cluster: &Cluster, times: &mut Times) -> Result<()> {
     let since = Instant::now();
     let now = login(cluster, "paper")?;
     let shop = Etcdctl::with(cluster, "shop-tls")?;
-    wait_until("the new password is taken", LIMIT, || {
-        Ok(shop.run(&[&now, "get", "orders/1"]).is_ok())
+    wait_until("the former password is nobody's", LIMIT, || {
+        Ok(shop.refused(&[&former, "get", "orders/1"], WRONG).is_ok())
     })?;
     times.note("another password: in the Secret to taken", since.elapsed());
-    shop.refused(&[&former, "get", "orders/1"], WRONG)?;
+    shop.run(&[&now, "get", "orders/1"])?;
     let version = &before["status"]["passwordVersion"];
     paper.until("the new version is told", |seen| {
         seen["status"]["passwordVersion"] != *version
