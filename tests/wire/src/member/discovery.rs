@@ -137,7 +137,7 @@ pub fn secure_registry(site: &mut Site) -> Done<'_> {
         site.show(1, &["member", "list"]).await?;
         let kept = ["--user=root:secret", "get", "", "--prefix"];
         let kept = site.must(&[], &[&own[..], &kept].concat()).await?;
-        site.note(&kept.text);
+        site.note_lines(&kept.text);
         Ok(())
     })
 }

@@ -82,6 +82,14 @@ impl Site {
         self.record.push(text);
     }
 
+    /// The same in an order of its own: what stands by the ids of members comes in any.
+    pub fn note_lines(&mut self, text: &str) {
+        let text = self.named(text);
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        self.record.push(lines.join("\n"));
+    }
+
     pub fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.record)
     }
@@ -135,12 +143,9 @@ impl Site {
     /// which differ.
     pub async fn show(&mut self, at: usize, args: &[&str]) -> Result<Said> {
         let said = self.ctl(at, args).await?;
-        let text = self.named(&said.text);
-        let mut lines: Vec<&str> = text.lines().collect();
-        lines.sort_unstable();
-        let lines = lines.join("\n");
         let asked = self.named(&format!("{args:?} on {at}: {:?}", said.code));
-        self.record.push(format!("{asked}\n{lines}"));
+        self.record.push(asked);
+        self.note_lines(&said.text);
         Ok(said)
     }
 
