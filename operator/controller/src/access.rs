@@ -19,10 +19,9 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::Store;
 use kube::runtime::{Controller, watcher};
 use mainstay_client::access::Refusal;
 use mainstay_operator_act::tls;
@@ -32,7 +31,7 @@ use parking_lot::Mutex;
 
 use crate::context::Context;
 use crate::metrics::Object;
-use crate::passes::{begin, end, failed};
+use crate::passes::{begin, end, failed, referring};
 use claim::{Claim, Room, Verdict};
 
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +106,7 @@ pub async fn run(
         .watches(
             context.api::<PartialObjectMeta<Secret>>(scope),
             all(),
-            move |secret: PartialObjectMeta<Secret>| of(&by_secret, &secret, needs),
+            move |secret: PartialObjectMeta<Secret>| referring(&by_secret, &secret, needs),
         )
         .watches(
             context.api::<DeserializeGuard<MainstayRole>>(scope),
@@ -118,7 +117,7 @@ pub async fn run(
                     .as_ref()
                     .ok()
                     .map(|role| (role.spec.cluster.clone(), role.role_name().to_owned()));
-                of(&by_role, &role, |user, _| {
+                referring(&by_role, &role, |user, _| {
                     role_name.as_ref().is_some_and(|(cluster, name)| {
                         user.spec.cluster == *cluster && user.spec.roles.contains(name)
                     })
@@ -159,21 +158,6 @@ fn room<K: Claim>(context: &Arc<Context>, all: Store<DeserializeGuard<K>>) -> Ar
         seen: Mutex::default(),
         shown: Mutex::default(),
     })
-}
-
-/// Users of the same namespace that an object matters to.
-fn of<O: ResourceExt>(
-    users: &Store<DeserializeGuard<MainstayUser>>,
-    object: &O,
-    matters: impl Fn(&MainstayUser, &str) -> bool,
-) -> Vec<ObjectRef<DeserializeGuard<MainstayUser>>> {
-    let (namespace, name) = (object.namespace(), object.name_any());
-    let users = users.state();
-    let users = users.iter().filter(|guarded| {
-        let user = guarded.0.as_ref().ok();
-        user.is_some_and(|user| user.namespace() == namespace && matters(user, &name))
-    });
-    users.map(|user| ObjectRef::from_obj(&**user)).collect()
 }
 
 /// Its password, its certificate, or the authority that signs the latter.

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, 
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::{DeserializeGuard, PartialObjectMeta};
 use kube::runtime::controller::{Action, Config, Error as ControllerError};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{Controller, watcher};
 use kube::{Resource, ResourceExt};
 use mainstay_operator_act::render::secret_names;
@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::labels;
 use crate::metrics::{Kind, Object};
 use crate::pass::{self, Error};
+use crate::passes::referring;
 
 const KIND: &str = "MainstayCluster";
 /// A burst of changes is one pass.
@@ -59,7 +60,7 @@ pub async fn run(
         .watches(
             context.api::<PartialObjectMeta<Secret>>(scope),
             all(),
-            move |secret: PartialObjectMeta<Secret>| needing(&known, &secret),
+            move |secret: PartialObjectMeta<Secret>| referring(&known, &secret, needs),
         )
         .graceful_shutdown_on(stop)
         .run(reconcile, failed, context.clone())
@@ -80,19 +81,7 @@ fn labelled<K: ResourceExt>(object: K) -> Option<ObjectRef<Guarded>> {
     Some(ObjectRef::new(cluster).within(&namespace))
 }
 
-/// The clusters that get the password of root, or a certificate, from a Secret.
-fn needing(known: &Store<Guarded>, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<Guarded>> {
-    let (namespace, name) = (secret.namespace(), secret.name_any());
-    let clusters = known.state();
-    let clusters = clusters.iter().filter(|guarded| {
-        let cluster = guarded.0.as_ref().ok();
-        cluster.is_some_and(|cluster| cluster.namespace() == namespace && needs(cluster, &name))
-    });
-    clusters
-        .map(|cluster| ObjectRef::from_obj(&**cluster))
-        .collect()
-}
-
+/// The password of root, or a certificate.
 fn needs(cluster: &MainstayCluster, secret: &str) -> bool {
     let spec = &cluster.spec;
     let names = secret_names(&cluster.name_any(), spec);

@@ -1,14 +1,16 @@
 //! What passes over resources other than clusters have in common: when one may begin, how it is
-//! counted, when the next one comes, and the one condition that tells of it.
+//! counted, when the next one comes, and the one condition that tells of it. Clusters share with them
+//! which resources a change of another object concerns.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::Resource;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Resource, ResourceExt};
 
 use crate::context::Context;
 use crate::metrics::Object;
@@ -28,6 +30,28 @@ where
         return None;
     }
     context.leadership.holds().then_some(named)
+}
+
+/// Resources of the same namespace that an object matters to, by its name.
+pub fn referring<K, O>(
+    known: &Store<DeserializeGuard<K>>,
+    object: &O,
+    matters: impl Fn(&K, &str) -> bool,
+) -> Vec<ObjectRef<DeserializeGuard<K>>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+    O: ResourceExt,
+{
+    let (namespace, name) = (object.namespace(), object.name_any());
+    let known = known.state();
+    let concerned = known.iter().filter(|guarded| {
+        let resource = guarded.0.as_ref().ok();
+        resource
+            .is_some_and(|resource| resource.namespace() == namespace && matters(resource, &name))
+    });
+    concerned
+        .map(|guarded| ObjectRef::from_obj(&**guarded))
+        .collect()
 }
 
 pub fn end<E>(
