@@ -2,10 +2,11 @@
 //!
 //! No decision is made here. `render` is what the objects of a cluster look like, `tls` makes
 //! certificates, `apply` and `ledger` bring objects to the API server and see whether they are still
-//! as they were left, `step` is the one door.
+//! as they were left, `finalizer` holds a resource until its things are gone, `step` is the one door.
 
 pub mod apply;
 mod error;
+pub mod finalizer;
 pub mod labels;
 pub mod ledger;
 pub mod parts;

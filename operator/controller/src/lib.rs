@@ -12,7 +12,6 @@ pub mod check;
 mod clusters;
 mod context;
 mod events;
-mod finalizer;
 mod keysets;
 mod labels;
 mod lease;

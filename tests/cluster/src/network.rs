@@ -30,6 +30,12 @@ pub const SERVICES: &str = "10.96.0.0/16";
 pub const FIRST_SERVICE: &str = "10.96.0.1";
 pub const BRIDGE: &str = "bridge0";
 pub const UPLINK: &str = "uplink";
+/// The bridge's hardware address: of those that anybody may give, with [`API`] in its last bytes.
+///
+/// A bridge that is given none goes by the lowest of its ports', and takes another when that pod
+/// goes. Nobody is told: whoever has just spoken to [`API`] goes on sending to an address that is
+/// no more, for half a minute and longer.
+const BRIDGE_ADDRESS: &str = "02:00:0a:59:00:01";
 
 /// Lays the cable into the namespace of process `pid` and makes it usable on this side.
 ///
@@ -71,13 +77,42 @@ pub fn exists(name: &str) -> bool {
 /// The node's side, run in its namespace once the cable is there.
 pub fn inside() -> Result<()> {
     ip(&["link", "set", "lo", "up"])?;
-    ip(&["link", "add", BRIDGE, "type", "bridge"])?;
+    ip(&[
+        "link",
+        "add",
+        BRIDGE,
+        "address",
+        BRIDGE_ADDRESS,
+        "type",
+        "bridge",
+    ])?;
     ip(&["address", "add", &format!("{API}/24"), "dev", BRIDGE])?;
     ip(&["link", "set", BRIDGE, "up"])?;
     ip(&["link", "set", UPLINK, "master", BRIDGE, "up"])?;
     // Foreign addresses are nowhere to be found, rather than waited for.
     ip(&["route", "add", "unreachable", "default"])?;
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot switch on forwarding")
+}
+
+/// Plugs a cable into the bridge of the node whose first process is `pid`, or pulls it out.
+///
+/// Its hardware address is lower than those that pods are given, which are drawn by chance; this
+/// machine asks for the bridge's anew, as it does when it has not spoken to it for a while.
+pub fn plug(pid: u32, plugged: bool) -> Result<()> {
+    const CABLE: &str = "lowest";
+    let pid = pid.to_string();
+    let inside = |arguments: &[&str]| {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &pid, "--net", "ip", "link"]);
+        tools::output(command.args(arguments)).map(drop)
+    };
+    if !plugged {
+        return inside(&["delete", CABLE]);
+    }
+    let address = "02:00:00:00:00:01";
+    inside(&["add", CABLE, "address", address, "type", "veth"])?;
+    inside(&["set", CABLE, "master", BRIDGE, "up"])?;
+    ip(&["neighbour", "flush", "to", API, "dev", NAME])
 }
 
 fn ip(arguments: &[&str]) -> Result<()> {

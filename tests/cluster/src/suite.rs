@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::node::{Node, Options, down};
-use crate::{cgroup, image};
+use crate::{cgroup, image, network};
 use machine::Machine;
 use workload::Workload;
 pub(crate) use workload::fetch;
@@ -74,6 +74,17 @@ fn use_it(tally: &mut Tally, node: &Node, archive: &Path) {
         workload.volume_goes_with_its_claim(&node.folder.volumes())
     });
     tally.case("bad-manifest-refused", || workload.bad_manifest_refused());
+    tally.case("reached-when-a-pod-goes", || reached_when_a_pod_goes(node));
+}
+
+/// The address by which the bridge is reached is not that of any pod, and does not go with one.
+fn reached_when_a_pod_goes(node: &Node) -> Result<()> {
+    let pid = cgroup::first_process()?.context("the node has no process")?;
+    let ask = || node.kubectl.run(&["get", "--raw", "/readyz"]).map(drop);
+    network::plug(pid, true)?;
+    let asked = ask();
+    network::plug(pid, false)?;
+    asked.and_then(|()| ask())
 }
 
 fn print_memory() {

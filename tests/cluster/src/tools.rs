@@ -17,6 +17,7 @@ const PROGRAMS: &[&str] = &[
     "ip",
     "iptables",
     "mount",
+    "nsenter",
     "runc",
     "setsid",
     "unshare",

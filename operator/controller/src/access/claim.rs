@@ -13,6 +13,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Resource, ResourceExt};
 use mainstay_client::access::Access;
+use mainstay_operator_act::finalizer;
 use mainstay_operator_api::MainstayCluster;
 use mainstay_operator_api::storage::Retention;
 use parking_lot::Mutex;
@@ -24,7 +25,7 @@ use crate::context::Context;
 use crate::metrics::{Kind, Object};
 use crate::passes::condition;
 use crate::sessions::{Session, Unready, Who};
-use crate::{events, finalizer, status};
+use crate::{events, status};
 
 /// On resources whose user or role goes with them.
 const FINALIZER: &str = "mainstay.dev/access";

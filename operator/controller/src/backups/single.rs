@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{DeleteParams, ListParams, LogParams, PostParams};
 use kube::{Api, ResourceExt};
+use mainstay_operator_act::finalizer;
 use mainstay_operator_act::render::Subject;
 use mainstay_operator_api::backup::{BackupPhase, MainstayBackupStatus};
 use mainstay_operator_api::storage::Retention;
@@ -18,7 +19,7 @@ use super::{Error, outcome};
 use crate::context::Context;
 use crate::metrics::Object;
 use crate::passes::condition;
-use crate::{finalizer, status};
+use crate::status;
 
 /// On backups whose file goes with them.
 const FINALIZER: &str = "mainstay.dev/backup-file";

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use kube::ResourceExt;
+use mainstay_operator_act::finalizer;
 use mainstay_operator_api::keyset::{KeySetReason, MainstayKeySetStatus, Unlisted};
 use mainstay_operator_api::storage::Retention;
 use mainstay_operator_api::{MainstayCluster, MainstayUser};
@@ -20,7 +21,6 @@ use super::desk::Memory;
 use super::pass::{Pass, WAIT};
 use super::report::Verdict;
 use super::{Error, store};
-use crate::finalizer;
 
 /// On sets whose keys may have to be deleted before they go.
 const FINALIZER: &str = "mainstay.dev/keyset";

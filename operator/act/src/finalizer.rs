@@ -1,4 +1,4 @@
-//! Finalizers of resources other than clusters: put on and taken off.
+//! Finalizers, of clusters as of all other resources: put on and taken off.
 
 use std::fmt::Debug;
 
@@ -8,6 +8,10 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 /// Puts a finalizer on or takes it off, unless that is so already.
+///
+/// # Errors
+///
+/// The API server's: 409 if the resource is not as it was read any more, 404 if it is gone.
 pub async fn set<K>(api: &Api<K>, object: &K, finalizer: &str, wanted: bool) -> kube::Result<()>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
