@@ -150,6 +150,28 @@ impl Cluster {
         format!("{}-{ordinal}", self.name)
     }
 
+    /// Ends a pod at once, as a machine that fails does; says the id that it had.
+    pub fn kill(&self, pod: &str) -> Result<String> {
+        let id = self.field("pod", pod, "{.metadata.uid}")?;
+        let words = ["delete", "pod", pod, "--grace-period=0", "--force"];
+        self.kubectl.run(&words)?;
+        Ok(id)
+    }
+
+    /// Waits until a pod that was killed is there again, ready and under another id, and then for so
+    /// many ready members: what the operator had reported before it saw the loss does not count.
+    pub fn until_back(&self, pod: &str, killed: &str, members: u32) -> Result<()> {
+        let path = "-o=jsonpath={.metadata.uid} {.status.conditions[?(@.type==\"Ready\")].status}";
+        let words = ["get", "pod", pod, "--ignore-not-found", path];
+        let back = |text: &str| {
+            let mut said = text.split_whitespace();
+            said.next().is_some_and(|id| id != killed) && said.next() == Some("True")
+        };
+        let what = format!("{pod} is back");
+        self.kubectl.until(&what, LIMIT, &words, back)?;
+        self.until_ready(members).map(drop)
+    }
+
     /// One field of an object, empty if there is none.
     pub fn field(&self, kind: &str, name: &str, path: &str) -> Result<String> {
         let output = format!("-o=jsonpath={path}");

@@ -92,15 +92,7 @@ pub fn leader(cluster: &Cluster, times: &mut Times) -> Result<()> {
     kept.apply(&json!({"prefix": "led/", "keys": [{"key": "a", "value": "declared"}]}))?;
     kept.until_good()?;
     let leader = cluster.leader()?;
-    let words = [
-        "delete",
-        "pod",
-        &leader,
-        "--force",
-        "--grace-period=0",
-        "--wait=false",
-    ];
-    cluster.kubectl.run(&words)?;
+    let killed = cluster.kill(&leader)?;
     let since = Instant::now();
     let quick = [
         "--dial-timeout=1s",
@@ -117,7 +109,7 @@ pub fn leader(cluster: &Cluster, times: &mut Times) -> Result<()> {
         "leader killed: to another's change put right",
         since.elapsed(),
     );
-    cluster.until_ready(3)?;
+    cluster.until_back(&leader, &killed, 3)?;
     kept.until_good()?;
     kept.delete()
 }

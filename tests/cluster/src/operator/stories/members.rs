@@ -45,15 +45,14 @@ pub fn scale(cluster: &Cluster, members: u32, times: &mut Times, name: &str) -> 
 pub fn kill_leader(cluster: &Cluster, times: &mut Times) -> Result<()> {
     let leader = cluster.leader()?;
     let since = Instant::now();
-    let words = ["delete", "pod", &leader, "--grace-period=0", "--force"];
-    cluster.kubectl.run(&words)?;
+    let killed = cluster.kill(&leader)?;
     let another = |text: &str| !text.is_empty() && text != leader;
     cluster.until_led("another pod is labelled leader", another)?;
     times.note(
         "leader's pod killed to the next one labelled",
         since.elapsed(),
     );
-    cluster.until_ready(3)?;
+    cluster.until_back(&leader, &killed, 3)?;
     times.note("leader's pod killed to 3/3 ready", since.elapsed());
     Ok(())
 }
@@ -71,9 +70,7 @@ pub fn lose_volume(cluster: &Cluster, times: &mut Times) -> Result<()> {
     cluster
         .kubectl
         .run(&["delete", "pvc", &claim, "--wait=false"])?;
-    cluster
-        .kubectl
-        .run(&["delete", "pod", &pod, "--grace-period=0", "--force"])?;
+    cluster.kill(&pod)?;
     cluster.until("another member has taken its place", |seen| {
         let now = member_id(seen, &pod);
         now.is_some_and(|now| now != before) && seen["status"]["ready"] == "3/3"

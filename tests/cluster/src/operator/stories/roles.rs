@@ -43,12 +43,11 @@ pub fn kills(cluster: &Cluster, times: &mut Times, count: usize) -> Result<()> {
     for _ in 0..count {
         let (leader, now) = members.leader()?;
         let since = Instant::now();
-        let words = ["delete", "pod", &leader, "--grace-period=0", "--force"];
-        cluster.kubectl.run(&words)?;
+        let killed = cluster.kill(&leader)?;
         let change = members.until_shown(since, now.term, KILLED)?;
         told.push(change.shown.saturating_sub(change.told));
         shown.push(change.shown);
-        cluster.until_ready(3)?;
+        cluster.until_back(&leader, &killed, 3)?;
     }
     times.spread("leader's pod killed: to labels true", shown);
     times.spread("leader's pod killed: told by a member to labels true", told);
