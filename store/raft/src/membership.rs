@@ -13,7 +13,7 @@ pub mod connectivity;
 pub mod removal;
 pub mod rules;
 
-use mainstay_apply::View;
+use mainstay_apply::{Attributes, View};
 use mainstay_proto::peer;
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftServerMetrics;
@@ -125,7 +125,11 @@ pub fn roster(view: &View) -> Vec<Member> {
         .nodes
         .iter()
         .map(|node| {
-            let published = view.attributes(node.id).unwrap_or_default();
+            // Those that the cluster began with are known by name before they have ever been up.
+            let published = view.attributes(node.id).unwrap_or_else(|| Attributes {
+                name: node.name.clone(),
+                ..Attributes::default()
+            });
             let votes = votes(&membership, node.id);
             Member {
                 id: node.id,

@@ -5,6 +5,7 @@ pub mod call;
 pub mod dial;
 pub mod frame;
 pub mod listen;
+pub mod reach;
 pub mod serve;
 
 use std::io;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::membership::removal::Removal;
 use crate::peer::call::Caller;
 use crate::peer::dial::{Dialler, Target, Urls};
+use crate::peer::reach::Reach;
 use crate::peer::{Acked, SharedTraffic, Traffic};
 use crate::types::Peer;
 
@@ -51,6 +52,7 @@ impl Peers {
             to: id,
             urls,
             removal: self.removal.clone(),
+            reach: Reach::default(),
         };
         let acked = self.acks.lock().entry(id).or_default().clone();
         let caller = Caller::new(target, SharedTraffic::new(Traffic::noting(acked)));

@@ -53,7 +53,8 @@ async fn by_srv(
         bail!("error querying DNS SRV records: {}", reasons.join("; "));
     }
     let mut entries = Vec::new();
-    for (number, (scheme, host, port)) in found.iter().enumerate() {
+    let mut numbers = 0..;
+    for (scheme, host, port) in &found {
         let is_own = match resolver.lookup(host).await {
             Ok(addresses) => addresses.iter().any(|ip| own.contains(&(*ip, *port))),
             Err(error) => {
@@ -63,7 +64,7 @@ async fn by_srv(
         };
         let name = match is_own {
             true => settings.name.clone(),
-            false => number.to_string(),
+            false => numbers.next().unwrap_or(usize::MAX).to_string(),
         };
         entries.push(format!("{name}={scheme}://{host}:{port}"));
     }

@@ -17,6 +17,7 @@ use url::Url;
 
 use super::PeerError;
 use super::frame::{self, Kind, Lane, Preamble};
+use super::reach::Reach;
 use crate::membership::removal::Removal;
 
 /// Longest wait for one address to accept.
@@ -43,6 +44,7 @@ pub struct Target {
     pub urls: Urls,
     /// Told if the other side says that this member was removed.
     pub removal: Removal,
+    pub reach: Reach,
 }
 
 /// The peer URLs of a member as they are now: whoever holds them dials the new ones once the member
@@ -75,13 +77,19 @@ pub struct Connection {
 /// Tries the member's URLs in order and returns the first that answers with the right preamble.
 pub async fn dial(target: &Target, lane: Lane) -> Result<Connection, PeerError> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no peer url");
-    for url in target.urls.get() {
-        match timeout(CONNECT_TIMEOUT, dial_url(target, &url, lane)).await {
-            Ok(Ok(connection)) => return Ok(connection),
+    let urls = target.urls.get();
+    for url in &urls {
+        match timeout(CONNECT_TIMEOUT, dial_url(target, url, lane)).await {
+            Ok(Ok(connection)) => {
+                target.reach.is_reached(target.to);
+                return Ok(connection);
+            }
             Ok(Err(error)) => last = error,
             Err(_) => last = io::ErrorKind::TimedOut.into(),
         }
     }
+    let reason = last.to_string();
+    target.reach.is_not_reached(target.to, &urls, &reason);
     Err(PeerError::Unreachable {
         member: target.to,
         source: last,

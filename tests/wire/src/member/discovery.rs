@@ -4,37 +4,36 @@ use anyhow::{Context, Result};
 
 use super::site::Site;
 use crate::cluster::{Cluster, Plan};
-use crate::names::{self, Names};
 use crate::ports::free_port;
 
 /// Names the list in the cluster that keeps it.
 const TOKEN: &str = "6c007a14875d53d9bf0ef5a6fc0257c817f0fb83";
 const REGISTRY: &str = "/_etcd/registry";
 
-/// The domain of the records, and the service name of those that are found by one.
-const DOMAIN: &str = "cluster.test";
-const NAME: &str = "blue";
-
-/// The case that needs root.
-pub const BY_RECORDS: &str = "members found by SRV records";
-
-type Done<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+pub(super) type Done<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
 /// A place for member `at`, with all flags but those that say where the others are.
-fn seat(site: &mut Site, at: usize, host: &str) -> Result<()> {
+pub(super) fn seat(site: &mut Site, at: usize, host: &str) -> Result<()> {
     let ports = (free_port()?, free_port()?);
     let binary = site.binary().to_owned();
     site.cluster.seat(&binary, format!("m{at}"), ports);
     site.name_ports(at);
-    let client = format!("http://127.0.0.1:{}", ports.0);
-    site.peer(at).set_flags([
+    listen(site, at, "http", host);
+    Ok(())
+}
+
+/// Where it listens, and what it says of that: addresses to clients, a host to members.
+pub(super) fn listen(site: &mut Site, at: usize, scheme: &str, host: &str) {
+    let peer = site.peer(at);
+    let client = format!("{scheme}://127.0.0.1:{}", peer.client_port);
+    let port = peer.peer_port;
+    peer.set_flags([
         format!("--name=m{at}"),
         format!("--listen-client-urls={client}"),
         format!("--advertise-client-urls={client}"),
-        format!("--listen-peer-urls=http://127.0.0.1:{}", ports.1),
-        format!("--initial-advertise-peer-urls=http://{host}:{}", ports.1),
+        format!("--listen-peer-urls={scheme}://127.0.0.1:{port}"),
+        format!("--initial-advertise-peer-urls={scheme}://{host}:{port}"),
     ]);
-    Ok(())
 }
 
 /// Two members find each other by a registry, and a third comes too late.
@@ -138,63 +137,6 @@ pub fn secure_registry(site: &mut Site) -> Done<'_> {
         let kept = ["--user=root:secret", "get", "", "--prefix"];
         let kept = site.must(&[], &[&own[..], &kept].concat()).await?;
         site.note_lines(&kept.text);
-        Ok(())
-    })
-}
-
-/// Three members that know each other by the DNS alone, three more by a service name, and etcdctl
-/// that finds them there too.
-pub fn by_records(site: &mut Site) -> Done<'_> {
-    Box::pin(async move {
-        let mut records = Vec::new();
-        for at in 1..=8 {
-            let host = format!("m{at}.{DOMAIN}");
-            seat(site, at, &host)?;
-            records.push(names::host(&format!("{host}."))?);
-            let suffix = match at {
-                1..=3 => String::new(),
-                4..=6 => format!("-{NAME}"),
-                // The last ones have an address and are in no list.
-                _ => continue,
-            };
-            let peer = &site.cluster.peers[at];
-            for (kind, port) in [("server", peer.peer_port), ("client", peer.client_port)] {
-                let name = format!("_etcd-{kind}{suffix}._tcp.{DOMAIN}.");
-                records.push(names::service(&name, &format!("{host}."), port)?);
-            }
-        }
-        let names = Names::start(site.cluster.dir(), records).await?;
-        for at in 1..=8 {
-            let domain = if at == 8 { "nothing.test" } else { DOMAIN };
-            let mut flags = vec![format!("--discovery-srv={domain}")];
-            if (4..=6).contains(&at) {
-                flags.push(format!("--discovery-srv-name={NAME}"));
-            }
-            site.peer(at).set_flags(flags);
-            site.peer(at).run_under(names.wrapper());
-            site.peer(at).restart()?;
-        }
-        for at in 1..=6 {
-            site.until_done(at, &["put", &format!("k{at}"), "v"])
-                .await?;
-        }
-        for at in [1, 4] {
-            site.learn_ids(at).await?;
-            site.show(at, &["member", "list"]).await?;
-            site.show(at, &["get", "", "--prefix"]).await?;
-        }
-        site.end_of(7).await?;
-        site.note_log(7, &["cannot find local etcd member"]);
-        site.end_of(8).await?;
-        site.note_log(8, &["error querying DNS SRV records"]);
-        let domain = format!("--discovery-srv={DOMAIN}");
-        let name = format!("--discovery-srv-name={NAME}");
-        for flags in [&[domain.as_str()][..], &[domain.as_str(), name.as_str()]] {
-            let keys = ["get", "", "--prefix", "--keys-only"];
-            let args = [flags, &keys].concat();
-            let said = site.must(&names.wrapper(), &args).await?;
-            site.note(&said.text);
-        }
         Ok(())
     })
 }

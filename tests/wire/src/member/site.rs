@@ -67,13 +67,18 @@ impl Site {
     /// Notes which id each member has, and the cluster's.
     pub async fn learn_ids(&mut self, at: usize) -> Result<()> {
         let listed = self.ctl(at, &["member", "list"]).await?;
-        for line in listed.text.lines() {
+        self.learn_listed(&listed.text);
+        Ok(())
+    }
+
+    /// The same from a list that somebody has asked for.
+    pub fn learn_listed(&mut self, list: &str) {
+        for line in list.lines() {
             let cells: Vec<&str> = line.split(", ").collect();
             if let [id, _, name, ..] = cells[..] {
                 self.names.push((id.to_owned(), format!("id-of-{name}")));
             }
         }
-        Ok(())
     }
 
     /// Writes down what was seen.
@@ -102,7 +107,7 @@ impl Site {
     }
 
     /// Runs etcdctl with these arguments alone, as the arguments of `wrapper` if there is one.
-    async fn run(&self, wrapper: &[String], args: &[&str]) -> Result<Said> {
+    pub async fn run(&self, wrapper: &[String], args: &[&str]) -> Result<Said> {
         let mut command = match wrapper {
             [] => Command::new(&self.etcdctl),
             [program, rest @ ..] => {
@@ -164,14 +169,39 @@ impl Site {
     /// Tries until the command succeeds: a cluster wants members to have been in touch first, and a
     /// learner to have the log.
     pub async fn until_done(&mut self, at: usize, args: &[&str]) -> Result<Said> {
+        let endpoints = format!("--endpoints={}", self.cluster.peers[at].client_url());
+        let args = [&[endpoints.as_str()], args].concat();
+        self.until_ran(&[], &args).await
+    }
+
+    /// The same with these arguments alone, as `must`.
+    pub async fn until_ran(&self, wrapper: &[String], args: &[&str]) -> Result<Said> {
         let deadline = Instant::now() + WAIT;
         loop {
-            let said = self.ctl(at, args).await?;
+            let said = self.run(wrapper, args).await?;
             if said.code == Some(0) {
                 return Ok(said);
             }
             if Instant::now() > deadline {
                 bail!("etcdctl {args:?}: {}", said.text);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Waits until one line of a member's log holds all of some texts.
+    pub async fn until_logged(&self, at: usize, texts: &[&str]) -> Result<()> {
+        let deadline = Instant::now() + WAIT;
+        loop {
+            let log = std::fs::read(self.cluster.peers[at].log_path()).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
+            let holds = |line: &str| texts.iter().all(|text| line.contains(text));
+            if log.lines().any(holds) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let tail = self.cluster.peers[at].log_tail(5);
+                bail!("member {at} does not say {texts:?}\n{tail}");
             }
             tokio::time::sleep(POLL).await;
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::discovery;
+use super::records;
 use super::site::Site;
 use crate::ports::free_port;
 
@@ -22,6 +23,9 @@ pub const ALL: &[(&str, usize, Steps)] = &[
     ("the leader removes itself", 3, |site| {
         Box::pin(leader(site))
     }),
+    ("listed before it has been up", 1, |site| {
+        Box::pin(not_yet_up(site))
+    }),
     ("joining what has not added it", 1, |site| {
         Box::pin(stranger(site))
     }),
@@ -37,7 +41,8 @@ pub const ALL: &[(&str, usize, Steps)] = &[
         1,
         discovery::secure_registry,
     ),
-    (discovery::BY_RECORDS, 1, discovery::by_records),
+    (records::PLAIN, 1, records::plain),
+    (records::OVER_TLS, 1, records::over_tls),
 ];
 
 /// Longer than the time after which a step of no avail would have had an effect.
@@ -263,4 +268,37 @@ async fn survivor(site: &mut Site) -> Result<()> {
     site.show(0, &["member", "list"]).await?;
     let added = site.add(0, false).await?;
     site.until_done(added, &["get", "after"]).await.map(drop)
+}
+
+/// Three form a cluster of their own, of which one comes late: all know its name from the start, and
+/// it counts as one that has been up.
+async fn not_yet_up(site: &mut Site) -> Result<()> {
+    let late = 3;
+    for at in 1..=late {
+        discovery::seat(site, at, "127.0.0.1")?;
+    }
+    let list: Vec<String> = site.cluster.peers[1..=late]
+        .iter()
+        .enumerate()
+        .map(|(at, peer)| format!("m{}=http://127.0.0.1:{}", at + 1, peer.peer_port))
+        .collect();
+    for at in 1..=late {
+        let list = format!("--initial-cluster={}", list.join(","));
+        site.peer(at)
+            .set_flags([list, "--initial-cluster-token=late".to_owned()]);
+    }
+    for at in 1..late {
+        site.peer(at).restart()?;
+    }
+    site.until_done(1, &["put", "k", "v"]).await?;
+    site.learn_ids(1).await?;
+    // Each tells its own addresses to clients once it is up.
+    site.until_done(2, &["get", "k"]).await?;
+    site.show(1, &["member", "list"]).await?;
+    site.show(1, &["member", "list", "--write-out=simple", "--hex"])
+        .await?;
+    site.peer(late).restart()?;
+    site.until_done(late, &["get", "k"]).await?;
+    site.show(late, &["member", "list"]).await?;
+    Ok(())
 }
