@@ -17,7 +17,7 @@ fn golden(name: &str, objects: &[impl Serialize]) {
         .iter()
         .map(|object| serde_yaml::to_string(object).unwrap());
     let text = texts.collect::<Vec<_>>().join("---\n");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let folder = Path::new("tests/golden");
     let path = folder.join(format!("{name}.yaml"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &text).unwrap();

@@ -33,8 +33,7 @@ mod tests {
 
     #[test]
     fn reasons_say_what_to_do() {
-        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-        let page = std::fs::read_to_string(page).unwrap();
+        let page = std::fs::read_to_string("../README.md").unwrap();
         let (_, part) = page.split_once("## Users and roles").unwrap();
         for reason in [
             AS_ASKED,
