@@ -87,61 +87,69 @@ pub fn plain(site: &mut Site) -> Done<'_> {
     })
 }
 
+/// Seats one that speaks TLS; what the DNS says of it is returned.
+fn seat_over_tls(site: &mut Site, at: usize, secure: &Secure) -> Result<Vec<Record>> {
+    seat(site, at, &host(at))?;
+    listen(site, at, "https", &host(at));
+    let mut records = services(site, at, "-ssl")?;
+    // etcdctl wants the domain's own name of whom it finds by the domain.
+    let mut leaf = Leaf::default();
+    leaf.names.extend([host(at), DOMAIN.to_owned()]);
+    if at == IMPOSTOR {
+        leaf.names = vec![host(IMPOSTOR + 1)];
+        // Clients are not sent to it.
+        records.truncate(1);
+    }
+    records.push(names::host(&format!("{}.", host(at)))?);
+    let dir = site.cluster.dir().to_owned();
+    let pair = secure.authority().write(&dir, &format!("m{at}"), &leaf)?;
+    let mut flags = mainstay_pki::member_flags(&secure.ca, &pair);
+    flags.push(format!("--discovery-srv={DOMAIN}"));
+    site.peer(at).set_flags(flags);
+    Ok(records)
+}
+
 /// The same where all speak TLS: the records have other names, members show certificates of the
 /// hosts that the records name, and nobody takes one whose certificate is another host's.
 pub fn over_tls(site: &mut Site) -> Done<'_> {
     Box::pin(async move {
         let secure = Secure::new(site.cluster.dir())?;
         let mut records = Vec::new();
-        for at in 1..=4 {
-            seat(site, at, &host(at))?;
-            listen(site, at, "https", &host(at));
-            records.push(names::host(&format!("{}.", host(at)))?);
-            let mut found = services(site, at, "-ssl")?;
-            // etcdctl wants the domain's own name of whom it finds by the domain.
-            let mut leaf = Leaf::default();
-            leaf.names.extend([host(at), DOMAIN.to_owned()]);
-            if at == IMPOSTOR {
-                leaf.names = vec![host(IMPOSTOR + 1)];
-                found.truncate(1);
-            }
-            records.extend(found);
-            let dir = site.cluster.dir().to_owned();
-            let pair = secure.authority().write(&dir, &format!("m{at}"), &leaf)?;
-            let mut flags = mainstay_pki::member_flags(&secure.ca, &pair);
-            flags.push(format!("--discovery-srv={DOMAIN}"));
-            site.peer(at).set_flags(flags);
+        for at in 1..=IMPOSTOR {
+            records.extend(seat_over_tls(site, at, &secure)?);
         }
         let names = Names::start(site.cluster.dir(), records).await?;
-        for at in 1..=4 {
+        for at in 1..=IMPOSTOR {
             site.peer(at).run_under(names.wrapper());
             site.peer(at).restart()?;
         }
-        let mut flags = vec![format!("--discovery-srv={DOMAIN}")];
-        flags.extend(secure.command_flags());
-        let etcdctl = |args: &[&'static str]| {
-            let words = flags.iter().map(String::as_str);
-            words.chain(args.iter().copied()).collect::<Vec<_>>()
+        let trust = secure.command_flags();
+        let trust = trust.each_ref().map(String::as_str);
+        let endpoint = |site: &Site, at: usize| {
+            let port = site.cluster.peers[at].client_port;
+            format!("--endpoints=https://127.0.0.1:{port}")
         };
-        site.until_ran(&names.wrapper(), &etcdctl(&["put", "k", "v"]))
-            .await?;
-        let listed = site
-            .must(&names.wrapper(), &etcdctl(&["member", "list"]))
-            .await?;
+        // Who answers has told the others where clients find it.
+        for at in 1..IMPOSTOR {
+            let url = endpoint(site, at);
+            let args = [&[url.as_str()], &trust[..], &["put", "k", "v"]].concat();
+            site.until_ran(&[], &args).await?;
+        }
+        let domain = format!("--discovery-srv={DOMAIN}");
+        let found = [&[domain.as_str()], &trust[..]].concat();
+        let list = [&found[..], &["member", "list"]].concat();
+        let listed = site.must(&names.wrapper(), &list).await?;
         site.learn_listed(&listed.text);
         site.note_lines(&listed.text);
-        let kept = site
-            .must(&names.wrapper(), &etcdctl(&["get", "", "--prefix"]))
-            .await?;
+        let get = [&found[..], &["get", "", "--prefix"]].concat();
+        let kept = site.must(&names.wrapper(), &get).await?;
         site.note(&kept.text);
         // Each product has words of its own for it, and both name the host that was wanted.
         site.until_logged(1, &[&host(IMPOSTOR), "certificate"])
             .await?;
-        let port = site.cluster.peers[IMPOSTOR].client_port;
-        let url = format!("--endpoints=https://127.0.0.1:{port}");
-        let mut args = vec![url.as_str(), "--insecure-skip-tls-verify", "get", "k"];
-        args.extend(flags[1..].iter().map(String::as_str));
-        let said = site.run(&[], &args).await?;
+        let url = endpoint(site, IMPOSTOR);
+        let get = [url.as_str(), "--insecure-skip-tls-verify", "get", "k"];
+        let said = site.run(&[], &[&get[..], &trust].concat()).await?;
         site.note(&format!("the impostor's answer: {:?}", said.code));
         Ok(())
     })
