@@ -107,7 +107,12 @@ fn available(view: &View<'_>, activity: Option<&Activity>, quorum: &Quorum) -> S
         Quorum::Present => said(
             "True",
             Reason::QuorumServes,
-            format!("{} voters serve", view.serving()),
+            // Members may answer before Kubernetes calls their pods ready.
+            format!(
+                "a quorum serves, {} of {} voters are ready",
+                view.serving(),
+                view.voters().len()
+            ),
         ),
         Quorum::Unknown(why) => said("Unknown", Reason::StateUnknown, why.as_str()),
         Quorum::PodsDown(why) => said("False", Reason::PodsDown, why.as_str()),
