@@ -53,7 +53,7 @@ async fn by_srv(
         bail!("error querying DNS SRV records: {}", reasons.join("; "));
     }
     let mut entries = Vec::new();
-    let mut numbers = 0..;
+    let mut others = 0;
     for (scheme, host, port) in &found {
         let is_own = match resolver.lookup(host).await {
             Ok(addresses) => addresses.iter().any(|ip| own.contains(&(*ip, *port))),
@@ -64,8 +64,9 @@ async fn by_srv(
         };
         let name = match is_own {
             true => settings.name.clone(),
-            false => numbers.next().unwrap_or(usize::MAX).to_string(),
+            false => others.to_string(),
         };
+        others += usize::from(!is_own);
         entries.push(format!("{name}={scheme}://{host}:{port}"));
     }
     tracing::info!(

@@ -193,10 +193,8 @@ impl Site {
     pub async fn until_logged(&self, at: usize, texts: &[&str]) -> Result<()> {
         let deadline = Instant::now() + WAIT;
         loop {
-            let log = std::fs::read(self.cluster.peers[at].log_path()).unwrap_or_default();
-            let log = String::from_utf8_lossy(&log);
             let holds = |line: &str| texts.iter().all(|text| line.contains(text));
-            if log.lines().any(holds) {
+            if self.log(at).lines().any(holds) {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -333,12 +331,17 @@ impl Site {
 
     /// Notes which of some texts the member's log holds.
     pub fn note_log(&mut self, at: usize, texts: &[&str]) {
-        let log = std::fs::read(self.cluster.peers[at].log_path()).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log).into_owned();
+        let log = self.log(at);
         for text in texts {
             let said = log.contains(text);
             self.note(&format!("member {at} says {text:?}: {said}"));
         }
+    }
+
+    /// What a member has logged so far.
+    fn log(&self, at: usize) -> String {
+        let log = std::fs::read(self.cluster.peers[at].log_path()).unwrap_or_default();
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// The position of the member that leads.

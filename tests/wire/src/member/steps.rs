@@ -270,22 +270,18 @@ async fn survivor(site: &mut Site) -> Result<()> {
     site.until_done(added, &["get", "after"]).await.map(drop)
 }
 
-/// Three form a cluster of their own, of which one comes late: all know its name from the start, and
-/// it counts as one that has been up.
+/// Three form a cluster of their own, of which one comes late: all know its name from the start.
 async fn not_yet_up(site: &mut Site) -> Result<()> {
     let late = 3;
     for at in 1..=late {
         discovery::seat(site, at, "127.0.0.1")?;
     }
-    let list: Vec<String> = site.cluster.peers[1..=late]
-        .iter()
-        .enumerate()
-        .map(|(at, peer)| format!("m{}=http://127.0.0.1:{}", at + 1, peer.peer_port))
-        .collect();
+    let listed = site.cluster.peers[1..=late].iter();
+    let listed = listed.map(|peer| format!("{}=http://127.0.0.1:{}", peer.name, peer.peer_port));
+    let list = format!("--initial-cluster={}", listed.collect::<Vec<_>>().join(","));
     for at in 1..=late {
-        let list = format!("--initial-cluster={}", list.join(","));
-        site.peer(at)
-            .set_flags([list, "--initial-cluster-token=late".to_owned()]);
+        let token = "--initial-cluster-token=late".to_owned();
+        site.peer(at).set_flags([list.clone(), token]);
     }
     for at in 1..late {
         site.peer(at).restart()?;
